@@ -1,0 +1,49 @@
+//! What a request needs, found by looking into its bytes in place: no tree is built and nothing is copied.
+//! Enough for policy, limits and the untouched path; everything else waits for a full read.
+
+use std::ops::Range;
+
+/// What one look into a body found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Peek {
+    /// The model as the client named it.
+    pub model: Option<String>,
+    /// Where in the body the model's value stands, quotes included; `None`: not in the body (Gemini: in the path).
+    pub model_at: Option<Range<usize>>,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Whether a stream's usage report was asked for (or needs no asking on this wire).
+    pub stream_usage: bool,
+    /// Where an existing `stream_options` value stands, so that usage can be asked for upstream.
+    pub stream_options_at: Option<Range<usize>>,
+    /// What the request needs.
+    pub facets: Facets,
+}
+
+/// What a request needs of whoever answers it.
+#[expect(clippy::struct_excessive_bools, reason = "each is one capability that a model has or has not")]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facets {
+    /// It brings tools.
+    pub tools: bool,
+    /// It brings images.
+    pub images: bool,
+    /// It brings sound.
+    pub audio: bool,
+    /// It brings documents.
+    pub documents: bool,
+    /// It demands JSON or a schema.
+    pub structured: bool,
+    /// It asks for thinking.
+    pub reasoning: bool,
+    /// It asks for log probabilities.
+    pub logprobs: bool,
+    /// It leans on state kept by a provider.
+    pub state: bool,
+    /// How many answers.
+    pub choices: u32,
+    /// Estimated tokens of the prompt (a quarter of its bytes; media by their own size).
+    pub input_tokens: u64,
+    /// Most tokens of the answer, where said.
+    pub max_output_tokens: Option<u64>,
+}

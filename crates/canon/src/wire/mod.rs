@@ -1,0 +1,115 @@
+//! The wires: one folder per API, each with the same four files (`request`, `response`, `stream`, `fault`) and both
+//! roles. `DIALECTS` are spoken by clients to us, `PROTOCOLS` by us to providers. A wire knows JSON layouts and
+//! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
+
+mod quirks;
+mod traits;
+
+pub mod openai_chat;
+
+pub use quirks::Quirks;
+pub use traits::{
+    Dialect, EncodeError, Encoded, FrameNote, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder,
+    StreamEncoder, StreamTerms, Target, decode_all,
+};
+
+use std::fmt;
+
+/// Name of a wire, e.g. `openai-chat`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WireId(&'static str);
+
+impl WireId {
+    /// The wire called `name`; only wires make these.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Debug for WireId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for WireId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Something a request says that the target wire cannot say.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Loss {
+    /// Where in the request, in the origin wire's words where known, e.g. `tools[0].strict`.
+    pub path: String,
+    /// What became of it.
+    pub what: LossKind,
+}
+
+/// What became of something that could not be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LossKind {
+    /// Left out.
+    Dropped,
+    /// Said in another way that means less.
+    Weakened,
+    /// Emulated by other means.
+    Emulated,
+}
+
+impl Loss {
+    /// `path` was left out.
+    #[must_use]
+    pub fn dropped(path: impl Into<String>) -> Self {
+        Self { path: path.into(), what: LossKind::Dropped }
+    }
+
+    /// `path` was said in a way that means less.
+    #[must_use]
+    pub fn weakened(path: impl Into<String>) -> Self {
+        Self { path: path.into(), what: LossKind::Weakened }
+    }
+
+    /// `path` was emulated.
+    #[must_use]
+    pub fn emulated(path: impl Into<String>) -> Self {
+        Self { path: path.into(), what: LossKind::Emulated }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            LossKind::Dropped => "",
+            LossKind::Weakened => "~",
+            LossKind::Emulated => "=",
+        };
+        write!(f, "{what}{}", self.path)
+    }
+}
+
+/// The wires clients may speak to us.
+pub static DIALECTS: &[&dyn Dialect] = &[];
+
+/// The wires we may speak to providers.
+pub static PROTOCOLS: &[&dyn Protocol] = &[];
+
+/// The dialect called `name`.
+#[must_use]
+pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {
+    DIALECTS.iter().copied().find(|wire| wire.id().name() == name)
+}
+
+/// The protocol called `name`.
+#[must_use]
+pub fn protocol(name: &str) -> Option<&'static dyn Protocol> {
+    PROTOCOLS.iter().copied().find(|wire| wire.id().name() == name)
+}

@@ -1,0 +1,4 @@
+//! OpenAI Chat Completions, both roles.
+/// stub
+#[derive(Debug)]
+pub struct OpenAiChat;

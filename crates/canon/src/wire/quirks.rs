@@ -1,0 +1,30 @@
+//! How one provider deviates from a wire, as data of its catalog row. A wire reads these switches; it never asks
+//! which provider it writes for.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Deviations of a provider from its wire. Everything off: the wire as its maker documents it.
+#[expect(clippy::struct_excessive_bools, reason = "each is one switch of a catalog row")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quirks {
+    /// Top-level request fields (of the wire) that the provider refuses: they become losses.
+    pub refuses: Vec<String>,
+    /// Top-level request fields under another name, wire's name → provider's name.
+    pub renames: BTreeMap<String, String>,
+    /// Does not know `stream_options`; reports usage in streams unasked or not at all.
+    pub no_stream_options: bool,
+    /// Does not know the `developer` role.
+    pub no_developer_role: bool,
+    /// Allows system messages at the start only.
+    pub system_first_only: bool,
+    /// Tool call ids are exactly this many of `[a-zA-Z0-9]`.
+    pub tool_id_length: Option<u8>,
+    /// Spells `tool_choice: required` as `any`.
+    pub tool_choice_any: bool,
+    /// Says `stop` beside tool calls.
+    pub stop_beside_tool_calls: bool,
+    /// Refuses an assistant turn as the last message (no prefill).
+    pub no_prefill: bool,
+}
