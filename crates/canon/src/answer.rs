@@ -1,10 +1,10 @@
 //! A whole answer, and the two ways between it and events: `Fold` (events → answer) and `unfold` (answer → events).
 //! A stream and its unary twin are one answer: fold(decoded stream) equals the decoded unary body.
 
+use crate::Extras;
 use crate::event::{Event, Finish, Head, PartId, PartKind, Stop};
 use crate::request::Part;
 use crate::usage::Usage;
-use crate::Extras;
 
 /// One whole answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,11 +62,9 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
         Part::Reasoning { text, summary, extras, .. } => {
             (PartKind::Reasoning { summary: *summary }, text.as_str(), extras.clone())
         }
-        Part::ToolCall { call_id, name, arguments, extras, .. } => (
-            PartKind::ToolCall { call_id: call_id.clone(), name: name.clone() },
-            arguments.as_str(),
-            extras.clone(),
-        ),
+        Part::ToolCall { call_id, name, arguments, extras, .. } => {
+            (PartKind::ToolCall { call_id: call_id.clone(), name: name.clone() }, arguments.as_str(), extras.clone())
+        }
         Part::Media(media) => (PartKind::Media(Box::new(media.clone())), "", Extras::new()),
         Part::Native { body } => (PartKind::Native(body.clone()), "", Extras::new()),
         Part::ToolResult { .. } => return,

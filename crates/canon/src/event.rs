@@ -8,9 +8,9 @@
 //! | any | `Native` | a frame we do not model; only its own wire writes it out again |
 //! | last | `Finish` | exactly one; a stream without it was cut short and is never a success |
 
+use crate::Extras;
 use crate::request::{Citation, Seal};
 use crate::usage::Usage;
-use crate::Extras;
 use serde_json::Value;
 
 /// Number of a part within its answer, rising in order of appearance.

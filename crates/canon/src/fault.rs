@@ -203,6 +203,29 @@ impl Fault {
         Self::new(kind, Side::Gateway, message)
     }
 
+    /// The status a client sees. A provider that refuses *our* key or account is a bad gateway to the client, whose
+    /// own key is fine; 529 stays 529, since clients that know it wait differently.
+    #[must_use]
+    pub fn client_status(&self) -> u16 {
+        match (self.side, self.kind) {
+            (Side::Provider, FaultKind::Unauthenticated | FaultKind::Forbidden | FaultKind::Billing) => 502,
+            (Side::Provider, FaultKind::Overloaded) if self.status == Some(529) => 529,
+            (_, kind) => kind.status(),
+        }
+    }
+
+    /// Whether the message may name what a provider said: not where it may hold a piece of our key.
+    #[must_use]
+    pub fn client_message(&self) -> &str {
+        match (self.side, self.kind) {
+            (Side::Provider, FaultKind::Unauthenticated | FaultKind::Forbidden) => {
+                "the provider refused the gateway's own credentials; the operator must check the provider's key"
+            }
+            (Side::Provider, FaultKind::Billing) => "the gateway's account at the provider cannot pay for the call",
+            _ => &self.message,
+        }
+    }
+
     /// With the request's field at fault.
     #[must_use]
     pub fn at(mut self, param: impl Into<String>) -> Self {

@@ -1,8 +1,8 @@
 //! Reading JSON by taking: known fields are taken out of an object, what is left is its `extras`. So no list of
 //! unknown fields exists, and none can be forgotten. Never indexes, never panics; errors name the path.
 
-use crate::fault::{Fault, FaultKind};
 use crate::Extras;
+use crate::fault::{Fault, FaultKind};
 use serde_json::Value;
 
 /// A field that is not what its wire allows.

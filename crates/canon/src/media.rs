@@ -1,7 +1,7 @@
 //! Images, sounds, documents and videos inside a message. Data only; fetching an address is never done here.
 
-use crate::request::CacheMark;
 use crate::Extras;
+use crate::request::CacheMark;
 
 /// One non-text part.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,9 +1,9 @@
 //! A request as the canon holds it: who speaks, what parts, which tools, how to sample.
 //! Data only; every struct carries `extras` for what its origin wire said and no second wire can say.
 
+use crate::Extras;
 use crate::media::Media;
 use crate::wire::WireId;
-use crate::Extras;
 use serde_json::Value;
 
 /// One request for a conversation's next turn.

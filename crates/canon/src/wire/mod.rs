@@ -2,11 +2,14 @@
 //! roles. `DIALECTS` are spoken by clients to us, `PROTOCOLS` by us to providers. A wire knows JSON layouts and
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
+mod look;
 mod quirks;
 mod traits;
+mod writer;
 
 pub mod openai_chat;
 
+pub use look::splice;
 pub use quirks::Quirks;
 pub use traits::{
     Dialect, EncodeError, Encoded, FrameNote, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder,
@@ -97,10 +100,10 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat];
 
 /// The dialect called `name`.
 #[must_use]

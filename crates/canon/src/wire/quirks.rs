@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub struct Quirks {
     /// Top-level request fields (of the wire) that the provider refuses: they become losses.
     pub refuses: Vec<String>,
+    /// Request fields beyond the wire that the provider takes (`top_k`, `min_p`, `reasoning_content`, `cache_control`).
+    pub accepts: Vec<String>,
     /// Top-level request fields under another name, wire's name → provider's name.
     pub renames: BTreeMap<String, String>,
     /// Does not know `stream_options`; reports usage in streams unasked or not at all.
@@ -27,4 +29,12 @@ pub struct Quirks {
     pub stop_beside_tool_calls: bool,
     /// Refuses an assistant turn as the last message (no prefill).
     pub no_prefill: bool,
+}
+
+impl Quirks {
+    /// Whether the provider takes `field`, which is beyond its wire.
+    #[must_use]
+    pub fn accepts(&self, field: &str) -> bool {
+        self.accepts.iter().any(|known| known == field)
+    }
 }

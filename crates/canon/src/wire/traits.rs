@@ -182,13 +182,18 @@ pub trait Scan: Send {
     fn frame(&mut self, frame: &Frame) -> Result<FrameNote, Fault>;
     /// What was seen so far.
     fn seen(&self) -> &Seen;
+    /// The bytes ended. `Some`: the answer is complete, and these bytes (possibly none) are what the provider left
+    /// out of its own end. `None`: the answer was cut short.
+    fn close(&mut self) -> Option<&'static [u8]>;
 }
 
 /// What one frame was, for whoever carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrameNote {
-    /// Preamble, keep-alive or report: nothing the user would read.
+    /// Preamble or keep-alive: nothing the user would read.
     Quiet,
+    /// A report of usage and nothing else; it is not passed on when only we asked for it.
+    Report,
     /// Words, thinking or a call: the answer has begun.
     Content,
     /// The wire's own end: the answer is complete.
@@ -207,7 +212,7 @@ pub struct Seen {
     /// Why the answer (choice 0) ended, in our words.
     pub stop: Option<crate::event::StopReason>,
     /// Whether the wire's own end was seen.
-    pub complete: bool,
+    pub ended: bool,
 }
 
 /// Decodes a whole recorded stream: for tests, replays and takeovers.

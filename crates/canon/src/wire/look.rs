@@ -1,0 +1,114 @@
+//! Looking into a body in place: one pass over the top level, everything below is skipped, nothing is copied.
+
+use crate::fields::BadField;
+use sonic_rs::{JsonValueTrait, LazyValue};
+use std::ops::Range;
+
+/// Calls `see` with every top-level key of `body`, its raw value and the place where the value stands.
+///
+/// # Errors
+/// When `body` is no JSON object.
+pub(crate) fn top_level<'a>(
+    body: &'a [u8],
+    mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'{') {
+        return Err(BadField::new("body", "must be a JSON object"));
+    }
+    let text = std::str::from_utf8(body).map_err(|_| BadField::new("body", "must be UTF-8"))?;
+    let start = text.as_ptr() as usize;
+    for entry in sonic_rs::to_object_iter(text) {
+        let (key, value) =
+            entry.map_err(|error| BadField::new("body", format!("is not valid JSON: {}", brief(&error))))?;
+        see(&key, Look { value, start })?;
+    }
+    Ok(())
+}
+
+/// The first line of a parser's complaint, without its excerpt of the body.
+fn brief(error: &sonic_rs::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
+}
+
+/// One value, unread.
+pub(crate) struct Look<'a> {
+    value: LazyValue<'a>,
+    start: usize,
+}
+
+impl Look<'_> {
+    /// The value's bytes.
+    pub(crate) fn raw(&self) -> &str {
+        self.value.as_raw_str()
+    }
+
+    /// Where in the body the value stands.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let raw = self.raw();
+        let from = (raw.as_ptr() as usize).wrapping_sub(self.start);
+        from..from + raw.len()
+    }
+
+    /// Whether it is null.
+    pub(crate) fn is_null(&self) -> bool {
+        self.value.is_null()
+    }
+
+    /// The value as a string.
+    pub(crate) fn string(&self, key: &str) -> Result<Option<String>, BadField> {
+        if self.is_null() {
+            return Ok(None);
+        }
+        self.value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| BadField::new(key, "must be a string"))
+    }
+
+    /// The value as a truth value; null is false.
+    pub(crate) fn flag(&self, key: &str) -> Result<bool, BadField> {
+        if self.is_null() {
+            return Ok(false);
+        }
+        self.value.as_bool().ok_or_else(|| BadField::new(key, "must be true or false"))
+    }
+
+    /// The value as a whole number.
+    pub(crate) fn whole(&self, key: &str) -> Result<Option<u64>, BadField> {
+        if self.is_null() {
+            return Ok(None);
+        }
+        if let Some(number) = self.value.as_u64() {
+            return Ok(Some(number));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: whole and in range")]
+        let number = self.value.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 9.0e15).map(|n| n as u64);
+        number.map(Some).ok_or_else(|| BadField::new(key, "must be a whole number, 0 or more"))
+    }
+
+    /// Whether the value is a list or object with something in it.
+    pub(crate) fn is_filled(&self) -> bool {
+        let inner = self.raw().get(1..self.raw().len().saturating_sub(1)).unwrap_or_default();
+        !self.is_null() && !inner.trim().is_empty()
+    }
+
+    /// Whether the raw value holds `word` as a whole JSON string (quotes included, so text that merely mentions it,
+    /// where quotes are escaped, does not count).
+    pub(crate) fn mentions(&self, quoted: &str) -> bool {
+        memchr::memmem::find(self.raw().as_bytes(), quoted.as_bytes()).is_some()
+    }
+}
+
+/// A prompt's tokens estimated from `bytes` of JSON: about four bytes a token.
+pub(crate) const fn estimate_tokens(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(4)
+}
+
+/// Replaces the bytes at `at` in `body` by `with`.
+#[must_use]
+pub fn splice(body: &[u8], at: &Range<usize>, with: &[u8]) -> Option<Vec<u8>> {
+    let (head, tail) = (body.get(..at.start)?, body.get(at.end..)?);
+    let mut out = Vec::with_capacity(head.len() + with.len() + tail.len());
+    out.extend_from_slice(head);
+    out.extend_from_slice(with);
+    out.extend_from_slice(tail);
+    Some(out)
+}

@@ -1,0 +1,326 @@
+//! Reading a request: known fields are taken, the rest stays as extras.
+
+use super::super::ID;
+use crate::Extras;
+use crate::fields::{BadField, Fields};
+use crate::media::{Media, MediaKind, Source};
+use crate::request::{
+    CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
+};
+use serde_json::Value;
+
+pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadField> {
+    let mut fields = Fields::of(body, "")?;
+    let mut request = Request::new(ID, fields.need_string("model")?);
+    if !fields.has("messages") {
+        return Err(fields.missing("messages"));
+    }
+    for (index, message) in fields.list("messages")?.into_iter().enumerate() {
+        request.messages.push(decode_message(message, format!("messages[{index}]"))?);
+    }
+    for (index, tool) in fields.list("tools")?.into_iter().enumerate() {
+        request.tools.push(decode_tool(tool, &format!("tools[{index}]"))?);
+    }
+    request.tool_choice = fields.take("tool_choice").map(decode_tool_choice);
+    request.parallel_tool_calls = fields.bool("parallel_tool_calls")?;
+    request.sampling = decode_sampling(&mut fields)?;
+    request.output = match fields.take("response_format") {
+        Some(format) => decode_output(format)?,
+        None => OutputFormat::Text,
+    };
+    request.reasoning = match fields.string("reasoning_effort")? {
+        Some(word) => Some(Reasoning { effort: Some(decode_effort(&word)?), ..Reasoning::default() }),
+        None => None,
+    };
+    request.stream = fields.bool("stream")?.unwrap_or(false);
+    if let Some(mut options) = fields.object("stream_options")? {
+        request.stream_usage = options.bool("include_usage")?.unwrap_or(false);
+        let rest = options.rest();
+        if !rest.is_empty() {
+            request.extras.insert("stream_options".to_owned(), Value::Object(rest));
+        }
+    }
+    request.service_tier = fields.string("service_tier")?;
+    request.user = fields.string("user")?;
+    request.metadata = fields.map("metadata")?;
+    request.state.store = fields.bool("store")?;
+    request.extras.extend(fields.rest());
+    Ok(request)
+}
+
+fn decode_sampling(fields: &mut Fields) -> Result<Sampling, BadField> {
+    let (newer, older) = (fields.u64("max_completion_tokens")?, fields.u64("max_tokens")?);
+    Ok(Sampling {
+        max_output_tokens: newer.or(older),
+        temperature: fields.f64("temperature")?,
+        top_p: fields.f64("top_p")?,
+        top_k: fields.u64("top_k")?,
+        min_p: fields.f64("min_p")?,
+        frequency_penalty: fields.f64("frequency_penalty")?,
+        presence_penalty: fields.f64("presence_penalty")?,
+        seed: fields.i64("seed")?,
+        stop: decode_stop(fields)?,
+        n: fields.u32("n")?,
+        logprobs: fields.bool("logprobs")?,
+        top_logprobs: fields.u32("top_logprobs")?,
+    })
+}
+
+fn decode_stop(fields: &mut Fields) -> Result<Vec<String>, BadField> {
+    match fields.peek("stop") {
+        Some(Value::Array(_)) => fields
+            .list("stop")?
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text),
+                _ => Err(BadField::new("stop", "must be a string or a list of strings")),
+            })
+            .collect(),
+        _ => Ok(fields.string("stop")?.into_iter().collect()),
+    }
+}
+
+fn decode_message(value: Value, path: String) -> Result<Message, BadField> {
+    let mut fields = Fields::of(value, path)?;
+    let word = fields.need_string("role")?;
+    let role = match word.as_str() {
+        "system" => Role::System,
+        "developer" => Role::Developer,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        "function" => return Ok(legacy_function(fields)),
+        _ => return Err(BadField::new(fields.path_of("role"), format!("is unknown: `{word}`"))),
+    };
+    let name = fields.string("name")?;
+    let parts = match role {
+        Role::Tool => vec![Part::ToolResult {
+            call_id: fields.need_string("tool_call_id")?,
+            content: decode_content(&mut fields)?,
+            is_error: false,
+            cache: None,
+            extras: Extras::new(),
+        }],
+        Role::Assistant => decode_assistant(&mut fields)?,
+        _ => decode_content(&mut fields)?,
+    };
+    Ok(Message { role, name, parts, extras: fields.rest() })
+}
+
+/// The retired `function` role: no other wire knows it.
+fn legacy_function(fields: Fields) -> Message {
+    let mut body = fields.rest();
+    body.insert("role".to_owned(), "function".into());
+    Message::new(Role::Tool, vec![Part::Native { body: Value::Object(body) }])
+}
+
+fn decode_assistant(fields: &mut Fields) -> Result<Vec<Part>, BadField> {
+    let mut parts = Vec::new();
+    if let Some(text) = take_reasoning(fields)? {
+        parts.push(Part::Reasoning { text, summary: false, seal: None, extras: Extras::new() });
+    }
+    parts.extend(decode_content(fields)?);
+    if let Some(text) = fields.string("refusal")? {
+        parts.push(Part::Refusal { text, extras: Extras::new() });
+    }
+    let path = fields.path_of("tool_calls");
+    for (index, call) in fields.list("tool_calls")?.into_iter().enumerate() {
+        parts.push(decode_tool_call(call, &format!("{path}[{index}]"))?);
+    }
+    Ok(parts)
+}
+
+/// Thinking under either name that compatible engines use.
+pub(in crate::wire::openai_chat) fn take_reasoning(fields: &mut Fields) -> Result<Option<String>, BadField> {
+    let text = match fields.string("reasoning_content")? {
+        Some(text) => Some(text),
+        None if matches!(fields.peek("reasoning"), Some(Value::String(_))) => fields.string("reasoning")?,
+        None => None,
+    };
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+pub(in crate::wire::openai_chat) fn decode_tool_call(value: Value, path: &str) -> Result<Part, BadField> {
+    let mut fields = Fields::of(value, path)?;
+    if fields.peek_str("type").is_some_and(|kind| kind != "function") {
+        return Ok(Part::Native { body: Value::Object(fields.rest()) });
+    }
+    fields.take("type");
+    fields.take("index");
+    let call_id = fields.need_string("id")?;
+    let mut function =
+        fields.object("function")?.ok_or_else(|| BadField::new(format!("{path}.function"), "is missing"))?;
+    let name = function.need_string("name")?;
+    let arguments = match function.take("arguments") {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        // Some engines send the object itself.
+        Some(other) => other.to_string(),
+    };
+    let mut extras = fields.rest();
+    let rest = function.rest();
+    if !rest.is_empty() {
+        extras.insert("function".to_owned(), Value::Object(rest));
+    }
+    Ok(Part::ToolCall { call_id, name, arguments, seal: None, cache: None, extras })
+}
+
+fn decode_content(fields: &mut Fields) -> Result<Vec<Part>, BadField> {
+    match fields.take("content") {
+        None => Ok(Vec::new()),
+        Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![Part::text(text)]),
+        Some(Value::Array(items)) => {
+            let path = fields.path_of("content");
+            items.into_iter().enumerate().map(|(index, item)| decode_part(item, &format!("{path}[{index}]"))).collect()
+        }
+        Some(_) => Err(BadField::new(fields.path_of("content"), "must be a string or a list of parts")),
+    }
+}
+
+fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
+    let mut fields = Fields::of(value, path)?;
+    let kind = fields.peek_str("type").unwrap_or_default().to_owned();
+    match kind.as_str() {
+        "text" => {
+            fields.take("type");
+            let text = fields.need_string("text")?;
+            let cache = decode_cache(&mut fields)?;
+            Ok(Part::Text { text, citations: Vec::new(), logprobs: Vec::new(), cache, extras: fields.rest() })
+        }
+        "refusal" => {
+            fields.take("type");
+            Ok(Part::Refusal { text: fields.need_string("refusal")?, extras: fields.rest() })
+        }
+        "image_url" => {
+            let mut inner = inner(&mut fields, "image_url")?;
+            let source = Source::from_url(&inner.need_string("url")?);
+            let detail = inner.string("detail")?;
+            media(MediaKind::Image, source, None, detail, fields, ("image_url", inner))
+        }
+        "input_audio" => {
+            let mut inner = inner(&mut fields, "input_audio")?;
+            let mime = format!("audio/{}", inner.need_string("format")?);
+            let source = Source::Base64 { mime, data: inner.need_string("data")? };
+            media(MediaKind::Audio, source, None, None, fields, ("input_audio", inner))
+        }
+        "file" => {
+            let mut inner = inner(&mut fields, "file")?;
+            let name = inner.string("filename")?;
+            let source = match (inner.string("file_id")?, inner.string("file_data")?) {
+                (Some(id), _) => Source::File { id },
+                (None, Some(data)) => Source::from_url(&data),
+                (None, None) => return Err(BadField::new(inner.path(), "needs `file_data` or `file_id`")),
+            };
+            media(MediaKind::Document, source, name, None, fields, ("file", inner))
+        }
+        "" => Err(fields.missing("type")),
+        _ => Ok(Part::Native { body: Value::Object(fields.rest()) }),
+    }
+}
+
+fn inner(fields: &mut Fields, key: &str) -> Result<Fields, BadField> {
+    fields.take("type");
+    fields.object(key)?.ok_or_else(|| fields.missing(key))
+}
+
+fn media(
+    kind: MediaKind,
+    source: Source,
+    name: Option<String>,
+    detail: Option<String>,
+    mut outer: Fields,
+    (key, inner): (&str, Fields),
+) -> Result<Part, BadField> {
+    let cache = decode_cache(&mut outer)?;
+    let mut extras = outer.rest();
+    let rest = inner.rest();
+    if !rest.is_empty() {
+        extras.insert(key.to_owned(), Value::Object(rest));
+    }
+    Ok(Part::Media(Media { kind, source, name, detail, cache, extras }))
+}
+
+/// A cache breakpoint in the form that routers to Anthropic take on this wire.
+fn decode_cache(fields: &mut Fields) -> Result<Option<CacheMark>, BadField> {
+    let Some(Value::Object(mark)) = fields.peek("cache_control") else { return Ok(None) };
+    if mark.get("type").and_then(Value::as_str) != Some("ephemeral") {
+        return Ok(None);
+    }
+    let mut mark = Fields::of(fields.take("cache_control").unwrap_or_default(), fields.path_of("cache_control"))?;
+    Ok(Some(CacheMark { ttl: mark.string("ttl")? }))
+}
+
+fn decode_tool(value: Value, path: &str) -> Result<Tool, BadField> {
+    let mut fields = Fields::of(value, path)?;
+    if fields.peek_str("type") != Some("function") {
+        return Ok(Tool::Native { body: Value::Object(fields.rest()) });
+    }
+    fields.take("type");
+    let mut function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
+    let cache = decode_cache(&mut fields)?;
+    let mut tool_extras = fields.rest();
+    let name = function.need_string("name")?;
+    let description = function.string("description")?;
+    let parameters = function.take("parameters");
+    let strict = function.bool("strict")?;
+    let rest = function.rest();
+    if !rest.is_empty() {
+        tool_extras.insert("function".to_owned(), Value::Object(rest));
+    }
+    Ok(Tool::Function { name, description, parameters, strict, cache, extras: tool_extras })
+}
+
+fn decode_tool_choice(value: Value) -> ToolChoice {
+    match value.as_str() {
+        Some("auto") => return ToolChoice::Auto,
+        Some("none") => return ToolChoice::None,
+        Some("required" | "any") => return ToolChoice::Required,
+        _ => {}
+    }
+    let name = value.get("function").and_then(|function| function.get("name")).and_then(Value::as_str);
+    match name {
+        Some(name) if value.get("type").and_then(Value::as_str) == Some("function") => {
+            ToolChoice::Function(name.to_owned())
+        }
+        _ => ToolChoice::Native(value),
+    }
+}
+
+fn decode_output(value: Value) -> Result<OutputFormat, BadField> {
+    let mut fields = Fields::of(value, "response_format")?;
+    let kind = fields.need_string("type")?;
+    match kind.as_str() {
+        "text" => Ok(OutputFormat::Text),
+        "json_object" => Ok(OutputFormat::Json),
+        "json_schema" => {
+            let mut schema = fields.object("json_schema")?.ok_or_else(|| fields.missing("json_schema"))?;
+            Ok(OutputFormat::Schema {
+                name: schema.string("name")?,
+                description: schema.string("description")?,
+                schema: schema.take("schema").unwrap_or_else(|| Value::Object(Extras::new())),
+                strict: schema.bool("strict")?,
+            })
+        }
+        _ => Err(BadField::new(
+            "response_format.type",
+            format!("is unknown: `{kind}`; known: text, json_object, json_schema"),
+        )),
+    }
+}
+
+/// An effort word.
+pub(in crate::wire::openai_chat) fn decode_effort(word: &str) -> Result<Effort, BadField> {
+    Ok(match word {
+        "none" => Effort::None,
+        "minimal" => Effort::Minimal,
+        "low" => Effort::Low,
+        "medium" => Effort::Medium,
+        "high" => Effort::High,
+        "xhigh" | "max" => Effort::Max,
+        _ => {
+            let known = "none, minimal, low, medium, high, xhigh";
+            return Err(BadField::new("reasoning_effort", format!("is unknown: `{word}`; known: {known}")));
+        }
+    })
+}

@@ -1,0 +1,76 @@
+//! Requests of OpenAI Chat: a look in place (`peek`), a full read (`decode`), and writing (`encode`).
+
+mod decode;
+mod encode;
+
+pub(super) use decode::decode;
+
+/// Pieces that answers share with requests.
+pub(super) mod parts {
+    pub(in crate::wire::openai_chat) use super::decode::{decode_tool_call, take_reasoning};
+}
+pub(super) use encode::encode;
+
+use crate::facets::Peek;
+use crate::fields::BadField;
+use crate::wire::look::{self, Look};
+
+/// Looks into a body in place.
+pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
+    let mut peek = Peek::default();
+    peek.facets.choices = 1;
+    peek.facets.input_tokens = look::estimate_tokens(body.len());
+    let (mut messages, mut twice) = (false, false);
+    look::top_level(body, |key, value| {
+        match key {
+            "model" => {
+                twice |= peek.model_at.is_some();
+                peek.model = value.string(key)?;
+                peek.model_at = Some(value.range());
+            }
+            "messages" => {
+                messages = true;
+                if !value.raw().starts_with('[') {
+                    return Err(BadField::new(key, "must be a list"));
+                }
+                peek.facets.images = value.mentions("\"image_url\"");
+                peek.facets.audio = value.mentions("\"input_audio\"");
+                peek.facets.documents = value.mentions("\"file_data\"") || value.mentions("\"file_id\"");
+            }
+            _ => setting(key, &value, &mut peek)?,
+        }
+        Ok(())
+    })?;
+    if twice {
+        return Err(BadField::new("model", "appears twice"));
+    }
+    if peek.model.is_none() {
+        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
+    }
+    if !messages {
+        return Err(BadField::new("messages", "is missing"));
+    }
+    Ok(peek)
+}
+
+fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
+    let facets = &mut peek.facets;
+    match key {
+        "stream" => peek.stream = value.flag(key)?,
+        "stream_options" => {
+            peek.stream_options_at = Some(value.range());
+            let raw: String = value.raw().split_whitespace().collect();
+            peek.stream_usage = raw.contains("\"include_usage\":true");
+        }
+        "tools" | "functions" => facets.tools |= value.is_filled(),
+        "response_format" => facets.structured = value.mentions("\"json_object\"") || value.mentions("\"json_schema\""),
+        "reasoning_effort" => facets.reasoning = value.string(key)?.is_some_and(|effort| effort != "none"),
+        "logprobs" => facets.logprobs = value.flag(key)?,
+        "n" => facets.choices = value.whole(key)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        "max_tokens" | "max_completion_tokens" => {
+            facets.max_output_tokens = value.whole(key)?.or(facets.max_output_tokens);
+        }
+        _ => {}
+    }
+    Ok(())
+}
