@@ -1,0 +1,20 @@
+# Thin on purpose: the work is in scripts/.
+.PHONY: help run test quick bench
+
+help:
+	@echo "make run     build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
+	@echo "make test    everything that must hold, with the time of each step"
+	@echo "make quick   the same without the engine: no C++ compiler, nothing installed"
+	@echo "make bench   the measurements"
+
+run:
+	@scripts/run $(ARGS)
+
+test:
+	@scripts/test
+
+quick:
+	@scripts/test quick
+
+bench:
+	@if [ -x scripts/bench ]; then scripts/bench $(ARGS); else echo "error: there is no scripts/bench yet" >&2; exit 1; fi
