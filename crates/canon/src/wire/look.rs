@@ -102,13 +102,22 @@ pub(crate) const fn estimate_tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
 }
 
-/// Replaces the bytes at `at` in `body` by `with`.
+/// One edit of a body: the bytes at a place are replaced by others.
+pub type Edit = (Range<usize>, Vec<u8>);
+
+/// Applies `edits`, which must not overlap, in one copy; edits outside the body are left out.
 #[must_use]
-pub fn splice(body: &[u8], at: &Range<usize>, with: &[u8]) -> Option<Vec<u8>> {
-    let (head, tail) = (body.get(..at.start)?, body.get(at.end..)?);
-    let mut out = Vec::with_capacity(head.len() + with.len() + tail.len());
-    out.extend_from_slice(head);
-    out.extend_from_slice(with);
-    out.extend_from_slice(tail);
-    Some(out)
+pub fn splice(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
+    edits.sort_by_key(|(at, _)| at.start);
+    let grown: usize = edits.iter().map(|(_, with)| with.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + grown);
+    let mut from = 0;
+    for (at, with) in edits {
+        let Some(kept) = body.get(from..at.start) else { continue };
+        out.extend_from_slice(kept);
+        out.extend_from_slice(&with);
+        from = at.end;
+    }
+    out.extend_from_slice(body.get(from..).unwrap_or_default());
+    out
 }

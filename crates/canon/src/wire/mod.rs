@@ -9,7 +9,7 @@ mod writer;
 
 pub mod openai_chat;
 
-pub use look::splice;
+pub use look::{Edit, splice};
 pub use quirks::Quirks;
 pub use traits::{
     Dialect, EncodeError, Encoded, FrameNote, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder,

@@ -1,7 +1,7 @@
 //! The two roles of a wire, and what passes between a wire and whoever carries it.
 //! Everything here is sans-I/O: stream decoders and encoders are objects, because streams have memory.
 
-use super::{Loss, Quirks, WireId};
+use super::{Edit, Loss, Quirks, WireId};
 use crate::answer::Response;
 use crate::event::Event;
 use crate::facets::Peek;
@@ -140,6 +140,11 @@ pub trait Protocol: Sync {
     }
     /// Writes a request; what cannot be said is named, never dropped silently.
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded;
+    /// The edit that makes an untouched streaming request report its usage, where this wire must be asked for it and
+    /// the client neither asked nor refused.
+    fn usage_edit(&self, _body: &[u8], _peek: &Peek) -> Option<Edit> {
+        None
+    }
     /// Reads a whole answer.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ mod stream;
 mod usage;
 
 use super::{
-    Dialect, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
+    Dialect, Edit, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
     Target, WireId,
 };
 use crate::answer::Response;
@@ -74,6 +74,10 @@ impl Protocol for OpenAiChat {
 
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
         request::encode(request, target)
+    }
+
+    fn usage_edit(&self, body: &[u8], peek: &Peek) -> Option<Edit> {
+        request::usage_edit(body, peek)
     }
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {

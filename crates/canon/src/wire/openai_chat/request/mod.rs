@@ -13,6 +13,7 @@ pub(super) use encode::encode;
 
 use crate::facets::Peek;
 use crate::fields::BadField;
+use crate::wire::Edit;
 use crate::wire::look::{self, Look};
 
 /// Looks into a body in place.
@@ -73,4 +74,22 @@ fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField>
         _ => {}
     }
     Ok(())
+}
+
+/// Asks for usage where the client did not say.
+pub(super) fn usage_edit(body: &[u8], peek: &Peek) -> Option<Edit> {
+    if !peek.stream || peek.stream_usage {
+        return None;
+    }
+    let Some(at) = &peek.stream_options_at else {
+        let open = body.iter().position(|byte| *byte == b'{')?;
+        return Some((open + 1..open + 1, b"\"stream_options\":{\"include_usage\":true},".to_vec()));
+    };
+    let options = body.get(at.clone())?.trim_ascii();
+    if memchr::memmem::find(options, b"\"include_usage\"").is_some() {
+        return None;
+    }
+    let rest = options.strip_prefix(b"{").unwrap_or(b"}").trim_ascii_start();
+    let comma: &[u8] = if rest == b"}" { b"" } else { b"," };
+    Some((at.clone(), [b"{\"include_usage\":true", comma, rest].concat()))
 }

@@ -1,0 +1,69 @@
+//! What a look in place finds, and the edits of an untouched body.
+
+use canon::wire::{self, Params, splice};
+
+fn edited(body: &str, model: &str) -> String {
+    let dialect = wire::dialect("openai-chat").expect("listed");
+    let protocol = wire::protocol("openai-chat").expect("listed");
+    let peek = dialect.peek(&Params::default(), body.as_bytes()).expect("valid");
+    let mut edits = vec![(peek.model_at.clone().expect("in body"), format!("\"{model}\"").into_bytes())];
+    edits.extend(protocol.usage_edit(body.as_bytes(), &peek));
+    String::from_utf8(splice(body.as_bytes(), edits)).expect("utf-8")
+}
+
+#[test]
+fn only_the_model_and_the_usage_request_change() {
+    let table = [
+        (r#"{"model":"a","messages":[]}"#, r#"{"model":"b","messages":[]}"#),
+        (
+            r#"{ "messages":[] , "stream":true,"model" : "a\"x", "z":{"model":"a"}}"#,
+            r#"{"stream_options":{"include_usage":true}, "messages":[] , "stream":true,"model" : "b", "z":{"model":"a"}}"#,
+        ),
+        (
+            r#"{"model":"a","stream":true,"stream_options":{"x":1},"messages":[]}"#,
+            r#"{"model":"b","stream":true,"stream_options":{"include_usage":true,"x":1},"messages":[]}"#,
+        ),
+        (
+            r#"{"model":"a","stream":true,"stream_options":null,"messages":[]}"#,
+            r#"{"model":"b","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
+        ),
+        (
+            r#"{"model":"a","stream":true,"stream_options":{"include_usage":false},"messages":[]}"#,
+            r#"{"model":"b","stream":true,"stream_options":{"include_usage":false},"messages":[]}"#,
+        ),
+    ];
+    for (body, wanted) in table {
+        assert_eq!(edited(body, "b"), wanted);
+    }
+}
+
+#[test]
+fn a_look_finds_what_policy_needs() {
+    let dialect = wire::dialect("openai-chat").expect("listed");
+    let body = br#"{"model":"m","n":2,"max_completion_tokens":7.0,"tools":[{}],"messages":[{"role":"user","content":
+        [{"type":"text","text":"say \"input_audio\""},{"type":"image_url","image_url":{"url":"x"}}]}],
+        "response_format":{"type":"json_schema"},"reasoning_effort":"low","stream":true}"#;
+    let peek = dialect.peek(&Params::default(), body).expect("valid");
+    assert_eq!(peek.model.as_deref(), Some("m"));
+    let facets = peek.facets;
+    assert!(facets.images && facets.tools && facets.structured && facets.reasoning && !facets.audio);
+    assert_eq!((facets.choices, facets.max_output_tokens), (2, Some(7)));
+}
+
+#[test]
+fn bad_bodies_are_named() {
+    let dialect = wire::dialect("openai-chat").expect("listed");
+    let table: [(&[u8], &str); 7] = [
+        (b"", "body"),
+        (b"[]", "body"),
+        (b"{\"model\":1,\"messages\":[]}", "model"),
+        (b"{\"messages\":[]}", "model"),
+        (b"{\"model\":\"a\"}", "messages"),
+        (b"{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}", "model"),
+        (b"{\"model\":\"a\",\"messages\":[],\"stream\":\"yes\"}", "stream"),
+    ];
+    for (body, path) in table {
+        assert_eq!(dialect.peek(&Params::default(), body).expect_err("bad").path, path);
+    }
+    assert!(dialect.peek(&Params::default(), b"{\"model\":\"a\",\"messages\":[], \"x\": \xff}").is_err());
+}
