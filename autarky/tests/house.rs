@@ -148,7 +148,8 @@ fn a_missing_header_is_named() {
 
 #[test]
 fn an_unlisted_room_and_a_room_that_is_gone_are_named() {
-    breaks(&[("crates/canon/src/new/mod.rs", "//! H")], "crates/canon/src/new/mod.rs:1:", "room `canon::new`");
+    let new = [("crates/canon/src/new/mod.rs", "//! H"), ("crates/canon/src/new/more.rs", "//! H")];
+    breaks(&new, "crates/canon/src/new/mod.rs:1:", "room `canon::new`");
     breaks(&[("crates/fresh/src/lib.rs", "//! H")], "crates/fresh/src/lib.rs:1:", "room `fresh`");
     let map = format!("{MAP}\n| room | x | may use |\n|---|---|---|\n| `canon::gone` | | `canon::never` |\n");
     let files = [Source { path: "crates/canon/src/lib.rs".into(), text: "//! H".into() }];
