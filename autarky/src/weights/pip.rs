@@ -24,6 +24,7 @@ pub(super) fn download(python: &Path, wheel: &Wheel, scratch: &Path, watch: &dyn
     let failed = |reason| FetchError::Pip { python: python.to_owned(), requirement: wheel.requirement, reason };
     let log_path = scratch.join("pip.log");
     let log = File::create(&log_path).map_err(disk(&log_path))?;
+    let copy = log.try_clone().map_err(disk(&log_path))?;
     let child = Command::new(python)
         .args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--no-input", "--progress-bar", "off"])
         .args(["--disable-pip-version-check", "--retries", "2", "--only-binary", ":all:", "--dest"])
@@ -31,8 +32,8 @@ pub(super) fn download(python: &Path, wheel: &Wheel, scratch: &Path, watch: &dyn
         .arg(wheel.requirement)
         .env("TMPDIR", &tmp) // pip loads into its temporary folder: there its progress can be seen
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
+        .stdout(log)
+        .stderr(copy)
         .spawn();
     let child = child.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed("there is no such program; install Python with pip".to_owned()),
@@ -110,8 +111,10 @@ fn find(scratch: &Path) -> Option<PathBuf> {
     entries.find(|path| path.extension().is_some_and(|end| end == "whl"))
 }
 
-/// The last line of pip's log that says something.
+/// What went wrong: pip's last error, and before it the first trouble with the network, which that error hides.
 fn last_error(log: &str) -> Option<String> {
-    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines().rfind(|line| line.starts_with("ERROR")).or_else(|| lines().next_back()).map(str::to_owned)
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines.clone().rfind(|line| line.starts_with("ERROR")).or_else(|| lines.clone().next_back())?;
+    let cause = lines.find(|line| line.contains("Could not fetch URL") || line.contains("WARNING: Retrying"));
+    Some(cause.map_or_else(|| error.to_owned(), |cause| format!("{error} (before it: {cause})")))
 }

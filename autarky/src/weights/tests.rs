@@ -242,9 +242,16 @@ fn a_hub_with_other_bytes_is_named_and_pip_is_asked() {
 
 #[test]
 fn without_any_source_the_error_names_both_and_says_what_to_do() {
-    let case = Case::new("echo 'ERROR: No matching distribution found' >&2; exit 1");
+    let case =
+        Case::new("echo 'Could not fetch URL x: no such host'; echo 'ERROR: No matching distribution' >&2; exit 1");
     let error = case.fetch(Some("http://127.0.0.1:1"), None).unwrap_err().to_string();
-    for part in ["http://127.0.0.1:1", "not reachable", "No matching distribution", "autarky house fetch --from FILE"] {
+    for part in [
+        "http://127.0.0.1:1",
+        "not reachable",
+        "No matching distribution",
+        "no such host",
+        "autarky house fetch --from FILE",
+    ] {
         assert!(error.contains(part), "{error}");
     }
     let mut case = Case::new("exit 1");
