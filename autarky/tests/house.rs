@@ -43,6 +43,8 @@ fn the_house_is_in_order() {
 
 const MAP: &str = "\
 # Map
+Pure crates: `canon`.
+
 | room | lives there | may use |
 |---|---|---|
 | `canon` | the root | `canon::*` |
@@ -110,6 +112,16 @@ fn a_forbidden_import_is_named_however_it_is_written() {
     breaks(&[(path, "//! H\nuse gateway::serve;")], "crates/canon/src/request.rs:2:", "`gateway`");
     let sibling = "//! H\nuse crate::wire::talk::Talk;";
     breaks(&[("crates/canon/src/wire/chat/mod.rs", sibling)], "crates/canon/src/wire/chat/mod.rs:2:", "wire::talk`");
+}
+
+#[test]
+fn a_pure_crate_that_touches_the_world_is_named() {
+    let path = "crates/canon/src/event.rs";
+    breaks(&[(path, "//! H\n\nuse std::{fmt, fs::File};")], "crates/canon/src/event.rs:3:", "`std::fs::File`");
+    breaks(&[(path, "//! H\nfn f() { std::thread::spawn(g); }")], "crates/canon/src/event.rs:2:", "std::thread");
+    breaks(&[(path, "//! H\nuse tokio::sync::mpsc;")], "crates/canon/src/event.rs:2:", "tokio::sync::mpsc");
+    breaks(&[(path, "//! H\nfn f() { Instant::now(); }")], "crates/canon/src/event.rs:2:", "Instant::now");
+    assert_eq!(house(&[("crates/gateway/src/lib.rs", "//! H\nuse std::fs;\nuse tokio::net;")]), [""; 0]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) fn check(map: &str, sources: &[Source]) -> Vec<String> {
     let houses: Vec<_> = sources.iter().filter_map(|source| Some((source, place(&source.path)?))).collect();
     let crates: BTreeSet<&str> = houses.iter().map(|(_, module)| module[0].as_str()).collect();
     let reexports = reexports(&houses, &table);
+    let pure = pure_crates(map);
     let mut unlisted = BTreeSet::new();
     for (source, module) in &houses {
         let tokens = shipped(&source.text);
@@ -38,6 +39,11 @@ pub(crate) fn check(map: &str, sources: &[Source]) -> Vec<String> {
         for (line, name, length) in functions(&tokens) {
             if length > FUNCTION_LINES {
                 tell(line, format!("`{name}` has {length} lines, {FUNCTION_LINES} are allowed; name its phases"));
+            }
+        }
+        if pure.contains(&module[0]) {
+            for (line, what) in impurities(&tokens) {
+                tell(line, format!("`{}` is pure and may not touch `{what}`; take it as an argument", module[0]));
             }
         }
         let own = room_of(&table, module);
@@ -94,6 +100,35 @@ fn read_table(map: &str) -> (Table, Vec<String>) {
     (table, broken)
 }
 
+/// The crates named in the line that begins with `Pure crates:`.
+fn pure_crates(map: &str) -> BTreeSet<String> {
+    let line = map.lines().find_map(|line| line.strip_prefix("Pure crates:")).unwrap_or_default();
+    line.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Where code reaches for files, sockets, processes, threads, the environment, a clock or a runtime.
+fn impurities(tokens: &[Token]) -> Vec<(usize, String)> {
+    let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
+    let mut found = Vec::new();
+    for at in 0..tokens.len() {
+        let root = text(at + 1) == "::" && (at == 0 || text(at - 1) != "::");
+        if root && matches!(text(at), "std" | "tokio") {
+            let mut paths = Vec::new();
+            tree(tokens, at, &mut Vec::new(), &mut paths);
+            let touches = |path: &[String]| {
+                let module = path.get(1).map_or("", String::as_str);
+                path[0] == "tokio" || matches!(module, "fs" | "net" | "env" | "process" | "thread")
+            };
+            let bad = paths.into_iter().filter(|(_, path)| touches(path));
+            found.extend(bad.map(|(line, path)| (line, path.join("::"))));
+        }
+        if matches!(text(at), "Instant" | "SystemTime") && text(at + 1) == "::" && text(at + 2) == "now" {
+            found.push((tokens[at].line, format!("{}::now", text(at))));
+        }
+    }
+    found
+}
+
 /// The module of a source file, its crate first; `None` for tests, benches and what is no Rust.
 fn place(path: &str) -> Option<Vec<String>> {
     let (house, inside) = path.strip_suffix(".rs")?.split_once("/src/")?;
@@ -104,6 +139,8 @@ fn place(path: &str) -> Option<Vec<String>> {
     }
     if matches!(module.last()?.as_str(), "lib" | "main" | "mod") {
         module.pop();
+    } else if inside.starts_with("bin/") {
+        module.truncate(1); // a further binary stands at its crate's root
     }
     Some(module)
 }
@@ -117,7 +154,7 @@ fn room_of(table: &Table, module: &[String]) -> String {
 /// What a crate's root passes on: `pub use request::Request` makes `canon::Request` a name of `canon::request`.
 fn reexports(houses: &[(&Source, Vec<String>)], table: &Table) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
-    for (source, module) in houses.iter().filter(|(_, module)| module.len() == 1) {
+    for (source, module) in houses.iter().filter(|(source, _)| source.path.ends_with("/src/lib.rs")) {
         let tokens = shipped(&source.text);
         for at in 0..tokens.len() {
             if tokens[at].text == "use" {
