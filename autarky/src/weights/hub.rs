@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use ureq::http::header::{CONTENT_RANGE, RANGE};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, http::Response};
 
 /// A closed network must send us on to pip at once.
@@ -21,11 +22,13 @@ const PATIENCE: u32 = 3;
 /// Loads the weights into `part`, going on where it stopped the last time.
 pub(super) fn download(base: &str, weights: &Weights, part: &Path, watch: &dyn Watch) -> Result<(), FetchError> {
     let base = base.trim_end_matches('/');
-    reach(base)?;
+    let tls = tls();
+    reach(base, tls.clone())?;
     let url = format!("{base}/{}", weights.hub_path);
     watch.say(&format!("loading {} ({} MB) from {base}", weights.file, weights.bytes / 1_000_000));
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
+        .tls_config(tls)
         .timeout_resolve(Some(REACH))
         .timeout_connect(Some(REACH))
         .timeout_recv_response(Some(ANSWER))
@@ -59,10 +62,19 @@ enum Trouble {
     Lasting(FetchError),
 }
 
+/// Whom to trust: the machine's own certificates, since a company's network may have one of its own in between; the
+/// browsers' usual ones where the machine has none.
+fn tls() -> TlsConfig {
+    let own: Vec<_> = rustls_native_certs::load_native_certs().certs;
+    let own: Vec<_> = own.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    let roots = if own.is_empty() { RootCerts::WebPki } else { RootCerts::from(own) };
+    TlsConfig::builder().root_certs(roots).build()
+}
+
 /// Any answer at all, whatever its status, says that the hub can be reached.
-fn reach(base: &str) -> Result<(), FetchError> {
-    let agent: Agent =
-        Agent::config_builder().http_status_as_error(false).max_redirects(0).timeout_global(Some(REACH)).build().into();
+fn reach(base: &str, tls: TlsConfig) -> Result<(), FetchError> {
+    let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).tls_config(tls);
+    let agent: Agent = config.timeout_global(Some(REACH)).build().into();
     agent.head(base).call().map(drop).map_err(|error| away(base, format!("not reachable ({error})")))
 }
 
