@@ -1,0 +1,313 @@
+//! The journal: what is durable. Two lines of JSON per attempt, one before the upstream is asked and one when it is
+//! over, each one `write` to a file opened for appending: no lock and no sync on the caller, and a killed process loses
+//! nothing it has written. A thread of its own syncs the files in groups (against power loss) and begins new ones.
+//! Several processes may share a folder: each writes files of its own and holds a lock on them while it lives.
+//! Never here: the store. The journal neither knows nor waits for it.
+
+mod segment;
+mod thread;
+
+pub use segment::SegmentName;
+pub(crate) use segment::{Segment, foreign_segments};
+
+use crate::record::{Attempt, Outcome};
+use arc_swap::ArcSwapOption;
+use segment::Tap;
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How the journal keeps its files.
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    /// Time between group syncs; zero: every write is left to the operating system.
+    pub sync_every: Duration,
+    /// Bytes after which a new segment begins.
+    pub segment_bytes: u64,
+    /// Age after which a new segment begins, if the old one holds anything.
+    pub segment_age: Duration,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            sync_every: Duration::from_millis(50),
+            segment_bytes: 32 << 20,
+            segment_age: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why the journal could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder cannot be used.
+    #[error("cannot keep the journal in `{}`: {source}; make the folder writable or name another", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line could not be written.
+    #[error("cannot write to the journal `{}`: {source}; free space on its disk", path.display())]
+    Write {
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal was closed before.
+    #[error("the journal is closed: the process is shutting down")]
+    Closed,
+    /// `end` was called with an attempt that still runs.
+    #[error("attempt {attempt} of `{request}` is still `open`: set its outcome before ending it")]
+    StillOpen {
+        /// The request.
+        request: crate::RequestId,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// The row holds what JSON cannot say.
+    #[error("cannot write attempt {attempt} of `{request}` as JSON: {reason}")]
+    Encode {
+        /// The request.
+        request: crate::RequestId,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the journal did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// Attempts begun.
+    pub begun: u64,
+    /// Attempts ended.
+    pub ended: u64,
+    /// Lines that could not be written.
+    pub failed: u64,
+    /// Group syncs that failed.
+    pub sync_failures: u64,
+    /// New segments that could not be begun.
+    pub rotation_failures: u64,
+    /// Segments not yet fed and removed.
+    pub segments: usize,
+}
+
+/// The journal of one process. Shared by all who write.
+#[derive(Debug)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the writers, the journal's thread and the feeder share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    dir: PathBuf,
+    options: JournalOptions,
+    process: String,
+    current: ArcSwapOption<Tap>,
+    /// Segments of this process that are not yet removed, oldest first.
+    own: Mutex<Vec<Arc<Segment>>>,
+    next: AtomicU64,
+    begun: AtomicU64,
+    ended: AtomicU64,
+    failed: AtomicU64,
+    sync_failures: AtomicU64,
+    rotation_failures: AtomicU64,
+    stop: Mutex<bool>,
+    stopped: Condvar,
+}
+
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Journal {
+    /// Opens a journal in `dir`, which is made if missing. `unix_millis` and `random` name this process's files.
+    ///
+    /// # Errors
+    /// The folder or a file in it cannot be made.
+    pub fn open(dir: &Path, options: JournalOptions, unix_millis: u64, random: u64) -> Result<Self, JournalError> {
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            options,
+            process: segment::process_name(unix_millis, random),
+            current: ArcSwapOption::empty(),
+            own: Mutex::new(Vec::new()),
+            next: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            sync_failures: AtomicU64::new(0),
+            rotation_failures: AtomicU64::new(0),
+            stop: Mutex::new(false),
+            stopped: Condvar::new(),
+        });
+        let folder = |source| JournalError::Folder { path: dir.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(folder)?;
+        shared.rotate().map_err(folder)?;
+        let thread = thread::start(Arc::clone(&shared)).map_err(folder)?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes that `attempt` begins; call it before the upstream is asked.
+    ///
+    /// # Errors
+    /// The line could not be written; the caller may go on, at the price that a crash forgets the attempt.
+    pub fn begin(&self, attempt: &Attempt) -> Result<(), JournalError> {
+        if attempt.outcome != Outcome::Open {
+            let open = Attempt { outcome: Outcome::Open, ..attempt.clone() };
+            return self.begin(&open);
+        }
+        self.shared.line(attempt)?;
+        self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes the whole row; call it before the answer's last byte leaves.
+    ///
+    /// # Errors
+    /// The attempt is still open, or the line could not be written.
+    pub fn end(&self, attempt: &Attempt) -> Result<(), JournalError> {
+        if attempt.outcome == Outcome::Open {
+            return Err(JournalError::StillOpen { request: attempt.request_id, attempt: attempt.attempt });
+        }
+        self.shared.line(attempt)?;
+        self.shared.ended.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Syncs everything written so far to disk.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        self.shared.sync()
+    }
+
+    /// Takes no more lines: the last segment is sealed, so that the feeder can remove it. Idempotent.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn status(&self) -> JournalStatus {
+        self.shared.status()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+        *lock(&self.shared.stop) = true;
+        self.shared.stopped.notify_all();
+        if let Some(thread) = lock(&self.thread).take() {
+            // a panic of the thread has been reported by the panic hook already
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Encodes and writes one row as it is.
+    pub(crate) fn line(&self, attempt: &Attempt) -> Result<(), JournalError> {
+        let written = LINE.with_borrow_mut(|line| {
+            line.clear();
+            sonic_rs::to_writer(&mut *line, attempt).map_err(|error| JournalError::Encode {
+                request: attempt.request_id,
+                attempt: attempt.attempt,
+                reason: error.to_string(),
+            })?;
+            line.push(b'\n');
+            self.append(line)
+        });
+        if written.is_err() {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn append(&self, line: &[u8]) -> Result<(), JournalError> {
+        let tap = self.current.load();
+        let tap = tap.as_ref().ok_or(JournalError::Closed)?;
+        tap.segment().append(line).map_err(|source| JournalError::Write { path: tap.segment().path(), source })
+    }
+
+    /// Segments of this process, oldest first.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        lock(&self.own).clone()
+    }
+
+    /// Lets go of a segment whose rows are in the store.
+    pub(crate) fn forget(&self, segment: &Arc<Segment>) {
+        lock(&self.own).retain(|own| !Arc::ptr_eq(own, segment));
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// Rows ended so far, by all threads.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Begins a new segment; the old one seals itself when its last writer lets go. Does nothing once closed.
+    fn rotate(&self) -> io::Result<()> {
+        let old = self.current.load_full();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let segment = Arc::new(Segment::create(&self.dir, &self.process, number)?);
+        lock(&self.own).push(Arc::clone(&segment));
+        // where `close` came between, the new segment is sealed at once, empty, and the feeder removes it
+        self.current.compare_and_swap(&old, Some(Arc::new(Tap::new(segment))));
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.current.store(None);
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        for segment in self.segments() {
+            segment.sync().map_err(|source| {
+                self.sync_failures.fetch_add(1, Ordering::Relaxed);
+                JournalError::Write { path: segment.path(), source }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> JournalStatus {
+        JournalStatus {
+            begun: self.begun.load(Ordering::Relaxed),
+            ended: self.ended.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            sync_failures: self.sync_failures.load(Ordering::Relaxed),
+            rotation_failures: self.rotation_failures.load(Ordering::Relaxed),
+            segments: lock(&self.own).len(),
+        }
+    }
+}
+
+/// The lock, also after a panic elsewhere: what it guards is whole after every statement.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

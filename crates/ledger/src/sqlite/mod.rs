@@ -1,0 +1,150 @@
+//! The ledger in SQLite: one file, made for one machine. Commits are not synced one by one (`synchronous = NORMAL`),
+//! because the journal is what is durable; `persist` syncs before a segment of it goes. Reads go over a connection of
+//! their own and wait for no writer. May touch: the database's files. Never here: what rows mean.
+
+mod keys;
+mod rows;
+mod schema;
+
+use crate::id::RequestId;
+use crate::journal::lock;
+use crate::keys::Key;
+use crate::record::Attempt;
+use crate::store::{Dimension, Filter, Store, StoreError, Total};
+use rusqlite::{Connection, OpenFlags};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How long a statement waits for another process's lock before it is refused.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// A ledger in one SQLite file.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Option<Mutex<Connection>>,
+    reader: Mutex<Connection>,
+}
+
+impl Sqlite {
+    /// Opens the ledger in `path`, which is made if missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The file cannot be used, or a newer version made it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| open(error.into()))?;
+        }
+        // made here rather than by SQLite, so that nobody else may read it
+        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        made.map_err(|error| open(error.into()))?;
+        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+            .map_err(|error| open(error.into()))?;
+        schema::migrate(&mut writer, path)?;
+        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(Self { path: path.to_owned(), writer: Some(Mutex::new(writer)), reader: Mutex::new(reader) })
+    }
+
+    /// Opens the ledger in `path` for reading, beside a server that writes it.
+    ///
+    /// # Errors
+    /// There is none, or another version made it.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if !schema::is_current(&reader, path)? {
+            let source = "its tables are older than this version; `autarky serve` brings them up to date".into();
+            return Err(StoreError::Open { path: path.to_owned(), source });
+        }
+        Ok(Self { path: path.to_owned(), writer: None, reader: Mutex::new(reader) })
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.reader)
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+        self.writer.as_ref().map(lock).ok_or_else(|| StoreError::ReadOnly(self.path.clone()))
+    }
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
+    let open = |error: rusqlite::Error| StoreError::Open { path: path.to_owned(), source: error.into() };
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(open)?;
+    connection.busy_timeout(BUSY).map_err(open)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// The error of an operation that the database refused.
+fn refused(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| StoreError::Refused { doing, source: error.into() }
+}
+
+impl Store for Sqlite {
+    fn append(&self, rows: &[Attempt]) -> Result<u64, StoreError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        rows::append(&mut *self.writer()?, rows)
+    }
+
+    fn persist(&self) -> Result<(), StoreError> {
+        let writer = self.writer()?;
+        let doing = refused("sync the ledger");
+        // one synced commit syncs the whole write-ahead log, and with it every commit before
+        writer.execute_batch("PRAGMA synchronous = FULL").map_err(&doing)?;
+        let done = writer.execute("UPDATE meta SET value = value + 1 WHERE name = 'persisted'", []);
+        writer.execute_batch("PRAGMA synchronous = NORMAL").map_err(&doing)?;
+        done.map(|_| ()).map_err(&doing)
+    }
+
+    fn attempts(&self, request: RequestId) -> Result<Vec<Attempt>, StoreError> {
+        rows::attempts(&self.reader(), request)
+    }
+
+    fn list(&self, filter: &Filter) -> Result<Vec<Attempt>, StoreError> {
+        rows::list(&self.reader(), filter)
+    }
+
+    fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError> {
+        rows::totals(&self.reader(), by, filter)
+    }
+
+    fn purge(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
+        let gone = self.writer()?.execute(
+            "DELETE FROM attempts WHERE rowid IN \
+             (SELECT rowid FROM attempts WHERE started < ?1 ORDER BY started LIMIT ?2)",
+            (before, limit),
+        );
+        gone.map(|count| count as u64).map_err(refused("forget old rows"))
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let said: String = self
+            .reader()
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(refused("check the ledger"))?;
+        if said == "ok" { Ok(()) } else { Err(StoreError::Damaged(said)) }
+    }
+
+    fn keys(&self) -> Result<Vec<Key>, StoreError> {
+        keys::all(&self.reader())
+    }
+
+    fn put_keys(&self, keys: &[Key]) -> Result<(), StoreError> {
+        keys::put(&mut *self.writer()?, keys)
+    }
+
+    fn keys_version(&self) -> Result<i64, StoreError> {
+        keys::version(&self.reader())
+    }
+}

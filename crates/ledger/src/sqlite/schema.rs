@@ -1,0 +1,101 @@
+//! The database's tables, as steps that are never edited once released: a new version appends a step. The last test
+//! here holds the tables and the row's list of fields together.
+
+use super::refused;
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::path::Path;
+
+/// The steps from nothing to the newest schema; a database's version is the number of steps it has taken.
+const STEPS: &[&str] = &[include_str!("001_first.sql")];
+
+/// Takes the steps that the database lacks, in one transaction.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let doing = "bring the ledger's tables up to date";
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
+    transaction
+        .execute_batch("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT")
+        .map_err(refused(doing))?;
+    let taken = steps_taken(&transaction, path)?;
+    for step in &STEPS[taken..] {
+        transaction.execute_batch(step).map_err(refused(doing))?;
+    }
+    if taken < STEPS.len() {
+        let now = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+        transaction
+            .execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)", [now])
+            .map_err(refused(doing))?;
+    }
+    transaction.commit().map_err(refused(doing))
+}
+
+/// How many steps the database has taken.
+pub(super) fn steps_taken(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let found: Option<i64> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+        .optional()
+        .map_err(refused("read the ledger's version"))?;
+    let found = found.unwrap_or(0);
+    match usize::try_from(found) {
+        Ok(taken) if taken <= STEPS.len() => Ok(taken),
+        _ => Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: i64::try_from(STEPS.len()).unwrap_or(i64::MAX),
+        }),
+    }
+}
+
+/// Whether the database has taken every step.
+pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    Ok(steps_taken(connection, path)? == STEPS.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Kind;
+    use crate::record::COLUMNS;
+
+    fn fresh() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("fresh")).unwrap();
+        connection
+    }
+
+    #[test]
+    fn the_table_holds_the_rows_fields() {
+        let connection = fresh();
+        let mut columns = connection.prepare("SELECT name, type, \"notnull\" FROM pragma_table_info('attempts')").unwrap();
+        let found: Vec<(String, String, bool)> = columns
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let wanted: Vec<(String, String, bool)> = COLUMNS
+            .iter()
+            .map(|column| {
+                let kind = match column.kind {
+                    Kind::Integer => "INTEGER",
+                    Kind::Real => "REAL",
+                    Kind::Text => "TEXT",
+                };
+                (column.name.to_owned(), kind.to_owned(), column.required)
+            })
+            .collect();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn steps_are_taken_once_and_newer_ones_are_refused() {
+        let mut connection = fresh();
+        migrate(&mut connection, Path::new("again")).unwrap();
+        assert!(is_current(&connection, Path::new("again")).unwrap());
+        connection.execute("UPDATE meta SET value = 99 WHERE name = 'schema'", []).unwrap();
+        assert!(matches!(
+            migrate(&mut connection, Path::new("newer")),
+            Err(StoreError::Newer { found: 99, .. })
+        ));
+    }
+}
