@@ -1,0 +1,112 @@
+//! The wires a scripted provider speaks. To add one: a folder that implements `Wire`, and a line in `WIRES`.
+//! Pure: bodies in, bodies out. A wire refuses what the real API refuses and says everything in the API's own shape.
+
+pub mod openai_chat;
+
+use super::ask::Ask;
+use super::fault::Trouble;
+use super::reply::Reply;
+use super::shape::Refusal;
+use bytes::Bytes;
+use hyper::HeaderMap;
+use serde_json::Value;
+
+/// Every wire.
+pub static WIRES: &[&dyn Wire] = &[&openai_chat::OpenAiChat];
+
+/// The wire called `name`.
+#[must_use]
+pub fn wire(name: &str) -> Option<&'static dyn Wire> {
+    WIRES.iter().copied().find(|wire| wire.id() == name)
+}
+
+/// One request as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// Path without query, percent-encoding kept.
+    pub path: &'a str,
+    /// What stands behind `?`, empty when nothing.
+    pub query: &'a str,
+    /// Headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a [u8],
+    /// The models served; empty: every name.
+    pub models: &'a [String],
+}
+
+/// What a request wants.
+#[derive(Debug, Clone)]
+pub enum Demand {
+    /// An answer.
+    Answer(Box<Ask>),
+    /// Something that is ready at once: a list of models, a count of tokens, an embedding.
+    Ready {
+        /// The model asked, empty when none.
+        model: String,
+        /// The body.
+        body: Value,
+        /// The tokens of the prompt.
+        input_tokens: u64,
+    },
+}
+
+/// What an answer is written with.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing<'a> {
+    /// The request.
+    pub ask: &'a Ask,
+    /// The answer.
+    pub reply: &'a Reply,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+/// One API, as its provider's server.
+pub trait Wire: Sync {
+    /// Its name, e.g. `openai-chat`.
+    fn id(&self) -> &'static str;
+    /// Whether `method` and `path` are this wire's.
+    fn takes(&self, method: &str, path: &str) -> bool;
+    /// Whether the request brings `key` the way the API wants it.
+    fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool;
+    /// Checks a request as strictly as the API does.
+    ///
+    /// # Errors
+    /// What the API refuses.
+    fn read(&self, incoming: &Incoming<'_>) -> Result<Demand, Refusal>;
+    /// Whether the conversation ends with the model's own turn, to be continued.
+    fn is_prefill(&self, ask: &Ask) -> bool {
+        ask.turns.last().is_some_and(|turn| turn.speaker == super::ask::Speaker::Assistant)
+    }
+    /// Whether an answer to `ask` tells its usage.
+    fn tells_usage(&self, _ask: &Ask) -> bool {
+        true
+    }
+    /// Status and body for a refused request.
+    fn refusal(&self, refusal: &Refusal) -> (u16, Value);
+    /// The body of an error with `status`.
+    fn trouble(&self, status: u16, trouble: Trouble, model: &str) -> Value;
+    /// A whole answer.
+    fn unary(&self, writing: &Writing<'_>) -> Value;
+    /// An answer event by event, framing included, the wire's own end last.
+    fn stream(&self, writing: &Writing<'_>) -> Vec<Bytes>;
+    /// How many events at the end of `stream` are the wire's own end.
+    fn terminators(&self) -> usize {
+        1
+    }
+    /// MIME type of streams.
+    fn stream_mime(&self) -> &'static str {
+        "text/event-stream; charset=utf-8"
+    }
+    /// The error event inside a stream.
+    fn error_event(&self, trouble: Trouble, model: &str) -> Bytes;
+    /// An event that no client can read.
+    fn malformed_event(&self) -> Bytes;
+    /// Headers of every answer.
+    fn headers(&self, serial: u64) -> Vec<(&'static str, String)> {
+        vec![("x-request-id", format!("req_{serial:032x}"))]
+    }
+}
