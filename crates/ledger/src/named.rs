@@ -89,9 +89,9 @@ pub(crate) mod option {
     pub(crate) fn deserialize<'de, T: Named, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
         match <Option<Cow<'de, str>>>::deserialize(deserializer)? {
             None => Ok(None),
-            Some(name) => T::named(&name)
-                .map(Some)
-                .ok_or_else(|| D::Error::custom(format_args!("unknown {} `{name}`", T::WHAT))),
+            Some(name) => {
+                T::named(&name).map(Some).ok_or_else(|| D::Error::custom(format_args!("unknown {} `{name}`", T::WHAT)))
+            }
         }
     }
 }

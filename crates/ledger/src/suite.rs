@@ -1,1 +1,289 @@
-//! placeholder
+//! What every store must do, as one function that any store is put through. Compiled for tests only (and with the
+//! feature `testing` for stores outside this crate). It asserts; a store that refuses shows as the returned error.
+
+use crate::cidr::Cidr;
+use crate::id::RequestId;
+use crate::keys::{self, KeyError, KeyRing, Wish};
+use crate::named::Named;
+use crate::record::{Attempt, Candidate, Mode, Outcome, Portability, UsageSource};
+use crate::store::{Dimension, Filter, Store, StoreError, Total};
+use canon::{FaultKind, Loss, StopReason};
+
+/// Puts stores made by `fresh`, each empty, through everything.
+///
+/// # Errors
+/// A store refuses what it must do.
+pub fn all<S: Store>(mut fresh: impl FnMut() -> S) -> Result<(), StoreError> {
+    every_field_comes_back(&fresh())?;
+    feeding_twice_is_feeding_once(&fresh())?;
+    lists_are_filtered_and_newest_first(&fresh())?;
+    totals_add_up(&fresh())?;
+    old_rows_are_forgotten(&fresh())?;
+    writers_beside_each_other_add_each_row_once(&fresh())?;
+    keys_are_kept(&fresh())?;
+    revocations_stay(&fresh())?;
+    a_ring_sees_changes(&fresh())
+}
+
+/// A row with every field filled, different for each `number`.
+#[must_use]
+pub fn sample(number: u64) -> Attempt {
+    let name = |what: &str| Some(format!("{what}-{}", number % 3).into());
+    Attempt {
+        request_id: RequestId::new(1_700_000_000_000 + number, u128::from(number)),
+        attempt: 1,
+        outcome: Outcome::Ok,
+        mode: Mode::Drill,
+        drill: name("drill"),
+        product: name("product"),
+        team: name("team"),
+        key: name("key"),
+        class: name("class"),
+        classifier: name("classifier"),
+        dialect: name("dialect"),
+        protocol: name("protocol"),
+        requested_model: name("requested"),
+        resolved_model: name("resolved"),
+        deployment: name("deployment"),
+        provider: name("provider"),
+        maker: name("maker"),
+        host: name("host"),
+        invoicer: name("invoicer"),
+        account: name("account"),
+        region: name("region"),
+        family: name("family"),
+        policy_version: name("policy"),
+        candidates: vec![
+            Candidate { deployment: "gpt \"quoted\" \u{2603}".into(), dropped: None, score: Some(0.1 + 0.2) },
+            Candidate { deployment: "claude".into(), dropped: Some("no tools".into()), score: None },
+        ],
+        score: Some(0.3),
+        probability: Some(1.0),
+        input_tokens: Some(number + 1_000),
+        cache_read_tokens: Some(number),
+        cache_write_tokens: Some(7),
+        cache_write_1h_tokens: Some(6),
+        output_tokens: Some(20),
+        reasoning_tokens: Some(5),
+        audio_input_tokens: Some(4),
+        audio_output_tokens: Some(3),
+        usage_source: UsageSource::Reported,
+        price_version: name("price"),
+        cost_nanodollars: Some(123_456),
+        started: 1_700_000_000_000_000 + i64::try_from(number).unwrap_or(0) * 1_000,
+        connect_us: Some(1),
+        first_token_us: Some(2),
+        last_token_us: Some(3),
+        finish: Some(StopReason::ToolCalls),
+        fault: Some(FaultKind::Cut),
+        status: Some(529),
+        losses: vec![Loss::dropped("~tools[0].strict"), Loss::weakened("=seed"), Loss::emulated("n")],
+        portability: Some(Portability::Locked),
+        locked_by: name("previous_response_id"),
+        degraded: true,
+        stream: true,
+        bytes_in: Some(100),
+        bytes_out: Some(200),
+        capture: name("capture"),
+        terms: name("terms"),
+    }
+}
+
+fn every_field_comes_back(store: &impl Store) -> Result<(), StoreError> {
+    let full = sample(1);
+    let mut empty = Attempt::new(RequestId::new(1, 2), 7, -5);
+    empty.outcome = Outcome::Cancelled;
+    assert_eq!(store.append(&[full.clone(), empty.clone()])?, 2);
+    assert_eq!(store.append(&[])?, 0);
+    store.persist()?;
+    assert_eq!(store.attempts(full.request_id)?, [full]);
+    assert_eq!(store.attempts(empty.request_id)?, [empty]);
+    assert_eq!(store.attempts(RequestId::new(9, 9))?, []);
+    store.check()
+}
+
+fn feeding_twice_is_feeding_once(store: &impl Store) -> Result<(), StoreError> {
+    let done = sample(1);
+    let unknown = Attempt { outcome: Outcome::Unknown, cost_nanodollars: None, ..done.clone() };
+    assert_eq!(store.append(std::slice::from_ref(&unknown))?, 1);
+    assert_eq!(store.append(std::slice::from_ref(&unknown))?, 0);
+    assert_eq!(store.append(&[done.clone(), done.clone()])?, 1, "an end replaces what was unknown, once");
+    assert_eq!(store.append(std::slice::from_ref(&unknown))?, 0, "an end stays");
+    let other = Attempt { outcome: Outcome::Failed, ..done.clone() };
+    assert_eq!(store.append(&[other])?, 0, "the first end stays");
+    assert_eq!(store.attempts(done.request_id)?, [done]);
+    Ok(())
+}
+
+fn lists_are_filtered_and_newest_first(store: &impl Store) -> Result<(), StoreError> {
+    let mut rows: Vec<Attempt> = (0..30).map(sample).collect();
+    for (row, outcome) in rows.iter_mut().zip(Outcome::MEMBERS.iter().cycle().skip(1)) {
+        row.outcome = *outcome;
+    }
+    rows[3].mode = Mode::Hedge;
+    rows[4].request_id = rows[3].request_id;
+    rows[4].attempt = 2;
+    store.append(&rows)?;
+    assert_eq!(store.attempts(rows[3].request_id)?, rows[3..5]);
+    rows.reverse();
+    assert_eq!(store.list(&Filter::default())?, rows);
+    let filters = [
+        Filter { from: Some(rows[10].started), ..Filter::default() },
+        Filter { until: Some(rows[10].started), ..Filter::default() },
+        Filter { product: Some("product-1".into()), ..Filter::default() },
+        Filter { deployment: Some("deployment-2".into()), ..Filter::default() },
+        Filter { outcome: Some(Outcome::Unknown), ..Filter::default() },
+        Filter { mode: Some(Mode::Hedge), ..Filter::default() },
+        Filter { limit: Some(4), ..Filter::default() },
+        Filter { product: Some("product-1".into()), outcome: Some(Outcome::Ok), limit: Some(1), ..Filter::default() },
+        Filter { product: Some("' OR 1 --".into()), ..Filter::default() },
+    ];
+    for filter in filters {
+        let wanted: Vec<Attempt> = rows
+            .iter()
+            .filter(|row| filter.from.is_none_or(|from| row.started >= from))
+            .filter(|row| filter.until.is_none_or(|until| row.started < until))
+            .filter(|row| filter.product.is_none() || row.product == filter.product)
+            .filter(|row| filter.deployment.is_none() || row.deployment == filter.deployment)
+            .filter(|row| filter.outcome.is_none_or(|outcome| row.outcome == outcome))
+            .filter(|row| filter.mode.is_none_or(|mode| row.mode == mode))
+            .take(filter.limit.map_or(usize::MAX, |limit| limit as usize))
+            .cloned()
+            .collect();
+        assert_eq!(store.list(&filter)?, wanted, "{filter:?}");
+    }
+    Ok(())
+}
+
+fn totals_add_up(store: &impl Store) -> Result<(), StoreError> {
+    let first = Attempt { outcome: Outcome::Failed, cost_nanodollars: None, maker: Some("a".into()), ..sample(1) };
+    let again = Attempt { attempt: 2, maker: Some("b".into()), ..sample(1) };
+    let third = Attempt { attempt: 3, input_tokens: None, maker: Some("b".into()), ..sample(1) };
+    let silent = Attempt { maker: None, outcome: Outcome::Unknown, ..sample(2) };
+    store.append(&[first, again, third, silent])?;
+    let b = Total {
+        group: Some("b".into()),
+        requests: 1,
+        attempts: 2,
+        ok: 2,
+        uncounted: 1,
+        input_tokens: 1_001,
+        cache_read_tokens: 2,
+        output_tokens: 40,
+        reasoning_tokens: 10,
+        cost_nanodollars: 246_912,
+        ..Total::default()
+    };
+    let silent = Total {
+        group: None,
+        requests: 1,
+        attempts: 1,
+        unknown: 1,
+        input_tokens: 1_002,
+        cache_read_tokens: 2,
+        output_tokens: 20,
+        reasoning_tokens: 5,
+        cost_nanodollars: 123_456,
+        ..Total::default()
+    };
+    let a = Total {
+        group: Some("a".into()),
+        failed: 1,
+        unknown: 0,
+        input_tokens: 1_001,
+        cache_read_tokens: 1,
+        unpriced: 1,
+        cost_nanodollars: 0,
+        ..silent.clone()
+    };
+    assert_eq!(store.totals(Dimension::Maker, &Filter::default())?, [b, silent, a.clone()]);
+    let failed = Filter { outcome: Some(Outcome::Failed), ..Filter::default() };
+    assert_eq!(store.totals(Dimension::Maker, &failed)?, [a]);
+    for &dimension in Dimension::MEMBERS {
+        let attempts: u64 = store.totals(dimension, &Filter::default())?.iter().map(|total| total.attempts).sum();
+        assert_eq!(attempts, 4, "{dimension}");
+    }
+    Ok(())
+}
+
+fn old_rows_are_forgotten(store: &impl Store) -> Result<(), StoreError> {
+    let rows: Vec<Attempt> = (0..10).map(sample).collect();
+    store.append(&rows)?;
+    assert_eq!(store.purge(rows[6].started, 4)?, 4);
+    assert_eq!(store.list(&Filter::default())?.len(), 6);
+    assert_eq!(store.purge(rows[6].started, 100)?, 2);
+    assert_eq!(store.purge(rows[6].started, 100)?, 0);
+    let mut left = store.list(&Filter::default())?;
+    left.reverse();
+    assert_eq!(left, rows[6..]);
+    store.check()
+}
+
+fn writers_beside_each_other_add_each_row_once(store: &impl Store) -> Result<(), StoreError> {
+    let rows: Vec<Attempt> = (0..400).map(sample).collect();
+    let added = std::thread::scope(|scope| {
+        let add = || rows.chunks(50).map(|part| store.append(part)).sum::<Result<u64, StoreError>>();
+        let others = [scope.spawn(add), scope.spawn(add)];
+        others.map(|other| other.join().unwrap_or(Ok(0)))
+    });
+    let [one, two] = added;
+    assert_eq!(one? + two?, 400);
+    assert_eq!(store.list(&Filter::default())?.len(), 400);
+    Ok(())
+}
+
+fn wish() -> Wish {
+    let network: Result<Cidr, _> = "10.0.0.0/8".parse();
+    Wish {
+        product: "copilot".into(),
+        team: Some("search \u{1f50d}".into()),
+        name: "laptop".into(),
+        expires: Some(1_000),
+        models: vec!["gpt-*".into(), "auto".into()],
+        networks: network.into_iter().collect(),
+    }
+}
+
+fn keys_are_kept(store: &impl Store) -> Result<(), StoreError> {
+    let (key, secret) = keys::create(store, wish(), &[7; 32], 10)?;
+    let (plain, _) = keys::create(store, Wish { expires: None, ..Wish::default() }, &[8; 32], 11)?;
+    assert_eq!(store.keys()?, [key.clone(), plain]);
+    assert!(secret.reveal().starts_with(&*key.prefix) && secret.reveal().len() > 52);
+    assert_eq!(format!("{secret:?}"), "Secret(hidden)");
+    let ring = KeyRing::load(store)?;
+    assert_eq!(ring.len(), 2);
+    assert_eq!(ring.verify(secret.reveal(), 999).ok(), Some(&key));
+    assert!(matches!(ring.verify(secret.reveal(), 1_000), Err(KeyError::Expired { .. })));
+    assert!(matches!(ring.verify("ak-nobody", 0), Err(KeyError::Unknown)));
+    assert!(key.allows_model("gpt-5") && key.allows_model("auto") && !key.allows_model("automatic"));
+    assert!(key.allows_address([10, 1, 2, 3].into()) && !key.allows_address([11, 1, 2, 3].into()));
+    Ok(())
+}
+
+fn revocations_stay(store: &impl Store) -> Result<(), StoreError> {
+    let (key, secret) = keys::create(store, wish(), &[7; 32], 10)?;
+    assert!(keys::revoke(store, &key.id, 50).is_ok());
+    store.put_keys(&[key.clone()])?;
+    assert_eq!(store.keys()?[0].revoked, Some(50), "a write from before a revocation does not undo it");
+    assert!(keys::revoke(store, &key.id, 90).is_ok_and(|key| key.revoked == Some(50)));
+    let ring = KeyRing::load(store)?;
+    assert!(matches!(ring.verify(secret.reveal(), 60), Err(KeyError::Revoked { .. })));
+    assert!(matches!(keys::rotate(store, &key.id, &[9; 32], 60, 5), Err(KeyError::Revoked { .. })));
+    assert!(matches!(keys::revoke(store, "key_none", 60), Err(KeyError::NoSuchKey(_))));
+    Ok(())
+}
+
+fn a_ring_sees_changes(store: &impl Store) -> Result<(), StoreError> {
+    let (old, old_secret) = keys::create(store, wish(), &[7; 32], 10)?;
+    let ring = KeyRing::load(store)?;
+    assert!(ring.reload(store)?.is_none());
+    let rotated = keys::rotate(store, &old.id, &[9; 32], 100, 50);
+    assert!(rotated.is_ok(), "{rotated:?}");
+    let ring = ring.reload(store)?.unwrap_or_default();
+    assert_eq!(ring.len(), 2);
+    for (_, secret) in rotated.into_iter().chain([(old, old_secret.clone())]) {
+        assert!(ring.verify(secret.reveal(), 149).is_ok());
+    }
+    assert!(ring.verify(old_secret.reveal(), 150).is_err(), "the old one ends with the overlap");
+    Ok(())
+}

@@ -5,6 +5,8 @@
 
 mod recover;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use crate::journal::{Journal, JournalError, lock};
@@ -51,7 +53,9 @@ pub enum FeederError {
     #[error("cannot read the journal: {0}")]
     Read(#[from] io::Error),
     /// The time given to `flush` is over.
-    #[error("{lag_rows} rows are not yet in the store ({reason}); they are safe in the journal and follow by themselves")]
+    #[error(
+        "{lag_rows} rows are not yet in the store ({reason}); they are safe in the journal and follow by themselves"
+    )]
     Behind {
         /// Rows of this process that the store lacks.
         lag_rows: u64,
@@ -193,9 +197,9 @@ impl Control {
         let known = state.asked;
         let pending = |state: &State| state.asked > state.done;
         // a flush that waits for a failing store is tried again after the wait, a new one at once
-        let sleep = |state: &mut State| !state.stop && state.asked == known && (state.status.failures > 0 || !pending(state));
-        let (state, _) =
-            self.wake.wait_timeout_while(state, time, sleep).unwrap_or_else(PoisonError::into_inner);
+        let sleep =
+            |state: &mut State| !state.stop && state.asked == known && (state.status.failures > 0 || !pending(state));
+        let (state, _) = self.wake.wait_timeout_while(state, time, sleep).unwrap_or_else(PoisonError::into_inner);
         (state.asked, pending(&state), state.stop)
     }
 

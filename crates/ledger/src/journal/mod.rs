@@ -34,11 +34,7 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self {
-            sync_every: Duration::from_millis(50),
-            segment_bytes: 32 << 20,
-            segment_age: Duration::from_secs(60),
-        }
+        Self { sync_every: Duration::from_millis(50), segment_bytes: 32 << 20, segment_age: Duration::from_secs(60) }
     }
 }
 

@@ -55,7 +55,8 @@ impl Segment {
     pub(super) fn create(dir: &Path, process: &str, number: u64) -> io::Result<Self> {
         let name = SegmentName { process: process.to_owned(), number };
         loop {
-            let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(dir.join(name.file()))?;
+            let file =
+                OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(dir.join(name.file()))?;
             file.lock()?;
             // between its birth and our lock another process may have taken it for a dead one's and removed it
             if file.metadata()?.nlink() > 0 {

@@ -36,9 +36,11 @@ fn run(shared: &Shared) {
 }
 
 fn rotate_when_due(shared: &Shared) {
-    let due = shared.current.load().as_ref().is_some_and(|tap| {
-        tap.segment().is_due(shared.options.segment_bytes, shared.options.segment_age)
-    });
+    let due = shared
+        .current
+        .load()
+        .as_ref()
+        .is_some_and(|tap| tap.segment().is_due(shared.options.segment_bytes, shared.options.segment_age));
     if due && let Err(error) = shared.rotate() {
         shared.rotation_failures.fetch_add(1, Ordering::Relaxed);
         tracing::error!(%error, "no new journal segment; the old one grows on");

@@ -8,7 +8,8 @@ use crate::store::StoreError;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Row, TransactionBehavior, params};
 
-const PUT: &str = "INSERT INTO keys (id, product, team, name, hash, prefix, created, expires, revoked, models, networks)
+const PUT: &str =
+    "INSERT INTO keys (id, product, team, name, hash, prefix, created, expires, revoked, models, networks)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT (id) DO UPDATE SET product = excluded.product, team = excluded.team, name = excluded.name,
         hash = excluded.hash, prefix = excluded.prefix, created = excluded.created, expires = excluded.expires,

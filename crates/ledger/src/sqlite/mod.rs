@@ -38,7 +38,8 @@ impl Sqlite {
     /// # Errors
     /// The file cannot be used, or a newer version made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
+        let open =
+            |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| open(error.into()))?;
         }
@@ -71,7 +72,7 @@ impl Sqlite {
         lock(&self.reader)
     }
 
-    fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
         self.writer.as_ref().map(lock).ok_or_else(|| StoreError::ReadOnly(self.path.clone()))
     }
 }
@@ -146,5 +147,46 @@ impl Store for Sqlite {
 
     fn keys_version(&self) -> Result<i64, StoreError> {
         keys::version(&self.reader())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    #[test]
+    fn it_passes_the_suite() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut number = 0;
+        suite::all(|| {
+            number += 1;
+            Sqlite::open(&dir.path().join(format!("{number}/ledger.db"))).unwrap()
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_reader_beside_the_writer_sees_rows_and_writes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        assert!(matches!(Sqlite::open_read_only(&path), Err(StoreError::Open { .. })));
+        let writer = Sqlite::open(&path).unwrap();
+        let reader = Sqlite::open_read_only(&path).unwrap();
+        writer.append(&[suite::sample(1)]).unwrap();
+        assert_eq!(reader.list(&Filter::default()).unwrap(), [suite::sample(1)]);
+        assert!(matches!(reader.append(&[suite::sample(2)]), Err(StoreError::ReadOnly(_))));
+        assert!(matches!(reader.put_keys(&[]), Err(StoreError::ReadOnly(_))));
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        std::fs::write(&path, "a diary, not a database, and long enough to be read as one".repeat(20)).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = Sqlite::open(&path).unwrap_err().to_string();
+        assert!(error.contains("not a database"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

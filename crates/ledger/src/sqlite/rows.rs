@@ -12,9 +12,8 @@ use std::sync::LazyLock;
 
 const READ: &str = "read the ledger";
 
-static NAMES: LazyLock<String> = LazyLock::new(|| {
-    COLUMNS.iter().map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", ")
-});
+static NAMES: LazyLock<String> =
+    LazyLock::new(|| COLUMNS.iter().map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", "));
 
 /// Adds a row; over one that is there only where that has no final outcome and the new one has.
 static APPEND: LazyLock<String> = LazyLock::new(|| {

@@ -12,8 +12,7 @@ const STEPS: &[&str] = &[include_str!("001_first.sql")];
 /// Takes the steps that the database lacks, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let doing = "bring the ledger's tables up to date";
-    let transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
     transaction
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT")
         .map_err(refused(doing))?;
@@ -67,7 +66,8 @@ mod tests {
     #[test]
     fn the_table_holds_the_rows_fields() {
         let connection = fresh();
-        let mut columns = connection.prepare("SELECT name, type, \"notnull\" FROM pragma_table_info('attempts')").unwrap();
+        let mut columns =
+            connection.prepare("SELECT name, type, \"notnull\" FROM pragma_table_info('attempts')").unwrap();
         let found: Vec<(String, String, bool)> = columns
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap()
@@ -93,9 +93,6 @@ mod tests {
         migrate(&mut connection, Path::new("again")).unwrap();
         assert!(is_current(&connection, Path::new("again")).unwrap());
         connection.execute("UPDATE meta SET value = 99 WHERE name = 'schema'", []).unwrap();
-        assert!(matches!(
-            migrate(&mut connection, Path::new("newer")),
-            Err(StoreError::Newer { found: 99, .. })
-        ));
+        assert!(matches!(migrate(&mut connection, Path::new("newer")), Err(StoreError::Newer { found: 99, .. })));
     }
 }
