@@ -205,13 +205,11 @@ mod tests {
             let (mut now, mut held, mut done) = (0, Vec::new(), Vec::<(u64, u64)>::new());
             for (wait, tokens, leave) in steps {
                 now += wait;
-                if let (true, Some((place, at))) = (leave, held.pop()) {
+                if leave {
+                    let Some((place, at)) = held.pop() else { continue };
                     limiter.leave(place, tokens.min(place.tokens));
                     done.push((at, tokens.min(place.tokens)));
                 } else {
-                    if leave {
-                        continue;
-                    }
                     match limiter.enter(Tick::from_millis(now), tokens) {
                         Ok(place) => held.push((place, now)),
                         Err(full) => {

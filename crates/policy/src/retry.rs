@@ -186,3 +186,84 @@ pub fn backoff(attempts: u32, chance: u64) -> Duration {
     let most = BACKOFF_BASE.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(BACKOFF_CAP);
     most.mul_f32(crate::plan::unit(chance))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn decide(fault: &Fault, attempts: u32, left: Duration, elsewhere: bool) -> Decision {
+        let rules = Retries::default();
+        let mut budget = RetryBudget::new(&rules);
+        next(&Failed { fault, attempts, left, elsewhere }, &rules, &mut budget, Tick::ZERO, u64::MAX)
+    }
+
+    #[test]
+    fn elsewhere_at_once_and_here_only_with_time() {
+        let mut fault = Fault::provider(FaultKind::RateLimited, "slow down").after(Duration::from_secs(7));
+        assert_eq!(decide(&fault, 1, HOUR, true), Decision::Elsewhere);
+        assert_eq!(decide(&fault, 1, HOUR, false), Decision::Here { after: Duration::from_secs(7) });
+        assert_eq!(decide(&fault, 1, Duration::from_secs(7), false), Decision::GiveUp(GiveUp::Deadline));
+        assert_eq!(decide(&fault, 4, HOUR, true), Decision::GiveUp(GiveUp::Attempts));
+        fault.retry = Retry::Never;
+        assert_eq!(decide(&fault, 1, HOUR, true), Decision::GiveUp(GiveUp::Final));
+        let refused = Fault::provider(FaultKind::Unauthenticated, "no");
+        assert_eq!(decide(&refused, 1, HOUR, true), Decision::Elsewhere);
+        assert_eq!(decide(&refused, 1, HOUR, false), Decision::GiveUp(GiveUp::NoOther));
+    }
+
+    #[test]
+    fn a_dead_connection_is_tried_again_once_at_the_same_place() {
+        let mut fault = Fault::provider(FaultKind::Connect, "reset");
+        fault.retry = Retry::Here;
+        assert_eq!(decide(&fault, 1, HOUR, true), Decision::Here { after: Duration::ZERO });
+        assert_eq!(decide(&fault, 2, HOUR, true), Decision::Elsewhere);
+    }
+
+    #[test]
+    fn the_first_change_is_free_but_counted() {
+        let rules = Retries { floor_per_second: 0, share: 0.0, ..Retries::default() };
+        let mut budget = RetryBudget::new(&rules);
+        let fault = Fault::provider(FaultKind::Server, "500");
+        let mut ask = |attempts| {
+            let failed = Failed { fault: &fault, attempts, left: HOUR, elsewhere: true };
+            next(&failed, &rules, &mut budget, Tick::ZERO, 0)
+        };
+        assert_eq!(ask(1), Decision::Elsewhere);
+        assert_eq!(ask(2), Decision::GiveUp(GiveUp::Budget));
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_is_never_passed(
+            share in 0.0_f64..1.0,
+            floor in 0_u32..4,
+            steps in prop::collection::vec((any::<bool>(), 0_u64..800), 1..500),
+        ) {
+            let mut budget = RetryBudget::new(&Retries { share, floor_per_second: floor, attempts: 4 });
+            let (mut now, mut requests, mut retries) = (0, Vec::new(), Vec::new());
+            for (request, wait) in steps {
+                now += wait;
+                let tick = Tick::from_millis(now);
+                // The window is one of whole seconds, the current one included.
+                let lately = |all: &[u64]| all.iter().filter(|at| **at / 1_000 + 10 > now / 1_000).count() as f64;
+                if request {
+                    budget.deposit(tick);
+                    requests.push(now);
+                } else if budget.withdraw(tick) {
+                    retries.push(now);
+                    let most = lately(&requests) * share + f64::from(floor) * 10.0;
+                    prop_assert!(lately(&retries) <= most);
+                }
+            }
+        }
+
+        #[test]
+        fn backoff_keeps_below_its_cap(attempts in 0_u32..40, chance: u64) {
+            let most = Duration::from_millis(100 << attempts.saturating_sub(1).min(5)).min(BACKOFF_CAP);
+            prop_assert!(backoff(attempts, chance) <= most);
+        }
+    }
+}

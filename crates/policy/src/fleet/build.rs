@@ -4,12 +4,11 @@
 use super::product::{Standing, unmet};
 use super::{AUTO, Deployment, DeploymentIx, Dim, Fleet, Lean, Product, ProductIx, Ranked, ShareCap, Survive};
 use crate::money::Price;
-use crate::plan::DropReason;
 use crate::plan::nearest;
-use crate::rules::{LastResort, Prefer, Rules};
+use crate::rules::{LastResort, Prefer, Rules, Weights};
 use crate::time::Wall;
 use canon::WireId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a fleet is built from.
 #[derive(Debug, Clone)]
@@ -40,6 +39,8 @@ pub struct BuildError {
 
 /// Bits of a mask: as many share caps or wires as one product or fleet can have.
 const MASK_BITS: usize = 32;
+/// Tokens in and out of a usual request, for comparing prices before there is a request.
+const USUAL: (u64, u64) = (2_000, 500);
 
 impl Fleet {
     /// Checks `spec` and computes the tables.
@@ -53,7 +54,8 @@ impl Fleet {
         wires.sort_unstable();
         wires.dedup();
         wires.truncate(MASK_BITS);
-        let lean = deployments.iter().map(|deployment| lean(deployment, &wires, spec.unknown_price)).collect();
+        let lean: Vec<Lean> =
+            deployments.iter().map(|deployment| lean(deployment, &wires, spec.unknown_price)).collect();
         let mut products = Vec::with_capacity(spec.products.len());
         let mut product_names = HashMap::new();
         let names = name_table(&deployments, &mut errors);
@@ -61,14 +63,15 @@ impl Fleet {
             ranked(all(&deployments).filter(|ix| deployments[ix.index()].house).map(|ix| (0, ix)), &deployments);
         let mut anonymous: Option<String> = None;
         for (ix, (name, rules)) in (0_u32..).map(ProductIx).zip(spec.products) {
-            let mut check = Check { product: &name, deployments: &deployments, names: &names, errors: &mut errors };
+            let mut check =
+                Check { product: &name, deployments: &deployments, lean: &lean, names: &names, errors: &mut errors };
             if rules.anonymous
                 && let Some(other) = anonymous.replace(name.clone())
             {
                 check.fail(
                     "anonymous",
                     format!("products `{other}` and `{name}` both answer requests without a key"),
-                    { Some("set `anonymous = true` in one of them only".to_owned()) },
+                    Some("set `anonymous = true` in one of them only".to_owned()),
                 );
             }
             let product = check.product(ix, rules);
@@ -110,7 +113,7 @@ fn lean(deployment: &Deployment, wires: &[WireId], unknown_price: Price) -> Lean
 fn ranked(members: impl Iterator<Item = (usize, DeploymentIx)>, deployments: &[Deployment]) -> Box<[Ranked]> {
     let mut keyed: Vec<_> = members.map(|(place, ix)| ((place, deployments[ix.index()].order), ix)).collect();
     keyed.sort_unstable();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     keyed.retain(|(_, ix)| seen.insert(*ix));
     let mut rank = 0;
     let mut last = None;
@@ -127,10 +130,10 @@ fn ranked(members: impl Iterator<Item = (usize, DeploymentIx)>, deployments: &[D
 
 fn name_table(deployments: &[Deployment], errors: &mut Vec<BuildError>) -> HashMap<Box<str>, Box<[Ranked]>> {
     let mut members: HashMap<&str, Vec<DeploymentIx>> = HashMap::new();
+    let mut taken = HashSet::from([AUTO]);
     for ix in all(deployments) {
         let deployment = &deployments[ix.index()];
-        let twice = deployments[..ix.index()].iter().any(|other| other.name == deployment.name);
-        if twice || deployment.name == AUTO {
+        if !taken.insert(&deployment.name) {
             errors.push(BuildError {
                 product: String::new(),
                 path: deployment.name.clone(),
@@ -157,6 +160,7 @@ fn name_table(deployments: &[Deployment], errors: &mut Vec<BuildError>) -> HashM
 struct Check<'a> {
     product: &'a str,
     deployments: &'a [Deployment],
+    lean: &'a [Lean],
     names: &'a HashMap<Box<str>, Box<[Ranked]>>,
     errors: &'a mut Vec<BuildError>,
 }
@@ -181,10 +185,9 @@ impl Check<'_> {
         let standing: Box<[Standing]> = all(self.deployments)
             .map(|ix| {
                 let deployment = &self.deployments[ix.index()];
-                let allowed = rules.models.is_empty() || rules.models.iter().any(|p| deployment.answers_to(p));
-                let forbidden = (!allowed && !deployment.house).then_some(DropReason::Permission);
                 Standing {
-                    drop: forbidden.or_else(|| unmet(&rules.needs, deployment)),
+                    unmet: unmet(&rules.needs, deployment),
+                    listed: rules.models.is_empty() || rules.models.iter().any(|p| deployment.answers_to(p)),
                     weight: weight_of(&rules, deployment),
                     pin: place_of(&pins, ix),
                     caps: caps.iter().enumerate().fold(0, |mask, (at, cap)| {
@@ -197,10 +200,11 @@ impl Check<'_> {
         // The house model takes part like any other only where a rule names it.
         let chosen =
             |ix: &DeploymentIx| !self.deployments[ix.index()].house || pins.contains(ix) || weighted.contains(ix);
-        let auto = ranked(
-            all(self.deployments).filter(|ix| standing[ix.index()].drop.is_none()).filter(chosen).map(|ix| (0, ix)),
-            self.deployments,
-        );
+        let can = |ix: &DeploymentIx| standing[ix.index()].listed && standing[ix.index()].unmet.is_none();
+        let mut auto = ranked(all(self.deployments).filter(can).filter(chosen).map(|ix| (0, ix)), self.deployments);
+        if let Prefer::Weighted(weights) = rules.prefer {
+            sort_by_what_never_changes(&mut auto, weights, self.lean);
+        }
         Product {
             ix,
             name: self.product.to_owned(),
@@ -350,6 +354,18 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Puts the likely best first, so that a plan that stops early has seen them: by quality and by the cost of a usual
+/// request. Latency is only known later.
+fn sort_by_what_never_changes(list: &mut [Ranked], weights: Weights, lean: &[Lean]) {
+    let cost = |ranked: &Ranked| lean[ranked.ix.index()].price.cost(USUAL.0, 0, USUAL.1).dollars();
+    let dearest = list.iter().map(cost).fold(f64::MIN_POSITIVE, f64::max);
+    let score = |ranked: &Ranked| {
+        let quality = lean[ranked.ix.index()].quality.unwrap_or(0.0);
+        weights.cost * cost(ranked) / dearest + weights.quality * (1.0 - quality)
+    };
+    list.sort_by(|a, b| score(a).total_cmp(&score(b)));
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a weight needs no more digits")]

@@ -265,7 +265,7 @@ impl Fleet {
         let mut names: Vec<&str> = vec![AUTO];
         names.extend(product.aliases.keys().map(AsRef::as_ref));
         for (ix, deployment) in self.iter() {
-            if product.standing(ix).drop.is_none() {
+            if product.never(ix).is_none() {
                 names.push(&deployment.name);
                 names.push(&deployment.model);
             }

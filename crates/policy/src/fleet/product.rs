@@ -38,8 +38,10 @@ pub struct Survive {
 /// How a deployment stands in a product, as far as that never changes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
-    /// Why it can never answer.
-    pub(crate) drop: Option<DropReason>,
+    /// Which need it does not meet.
+    pub(crate) unmet: Option<DropReason>,
+    /// Whether the product's `models` list it. The house model may stand in unlisted, but not be asked for.
+    pub(crate) listed: bool,
     /// Its weight, 0 where the product weighs nothing or not this one.
     pub(crate) weight: f32,
     /// Its place among the pinned, `u16::MAX` where it is not.
@@ -123,7 +125,8 @@ impl Product {
     /// Why `ix` can never answer this product; `None` where it can.
     #[must_use]
     pub fn never(&self, ix: DeploymentIx) -> Option<DropReason> {
-        self.standing(ix).drop
+        let standing = self.standing(ix);
+        if standing.listed { standing.unmet } else { Some(DropReason::Permission) }
     }
 
     /// Whether `rule` may bend when nothing else is left.

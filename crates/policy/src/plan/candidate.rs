@@ -144,7 +144,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
     pub(super) fn last_resort(&mut self) {
         for rule in &self.input.product.rules().last_resort {
             if self.refuses() {
-                return;
+                break;
             }
             match rule {
                 LastResort::OverCap => {
@@ -159,10 +159,12 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
                 LastResort::House => self.house(),
             }
         }
-        if self.over_budget && self.input.product.rules().budget.over == Over::Degrade {
-            for candidate in &mut self.candidates {
-                candidate.degraded = candidate.degraded.or(Some(Degraded::Budget));
-            }
+        // Those whom the budget kept from standing in.
+        for candidate in self.over_cap.drain(..) {
+            self.plan.dropped.push(Dropped { deployment: candidate.ix, reason: DropReason::ShareCap });
+        }
+        for candidate in self.below_floor.drain(..) {
+            self.plan.dropped.push(Dropped { deployment: candidate.ix, reason: DropReason::BelowFloor });
         }
     }
 
@@ -174,11 +176,37 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
 
     /// Orders `more` and appends it; only those at the head of all have a probability.
     fn add(&mut self, mut more: Candidates) {
-        order::arrange(&mut more, self.input);
+        order::sort(&mut more, self.input);
+        self.drop_unaffordable(&mut more);
+        order::settle(&mut more, self.input);
         if !self.candidates.is_empty() {
             more.iter_mut().for_each(|candidate| candidate.probability = 0.0);
         }
         self.candidates.append(&mut more);
+    }
+
+    /// Drops what the budget does not cover; what stood behind it is what the budget allows instead.
+    fn drop_unaffordable(&mut self, sorted: &mut Candidates) {
+        let Some(first) = sorted.iter().position(|candidate| self.unaffordable(candidate)) else { return };
+        for candidate in &sorted[first..] {
+            if self.unaffordable(candidate) {
+                self.plan.dropped.push(Dropped { deployment: candidate.ix, reason: DropReason::Budget });
+            }
+        }
+        self.over_budget = true;
+        let money = self.money;
+        let mut at = 0;
+        sorted.retain(|candidate| {
+            at += 1;
+            if at > first + 1 {
+                candidate.degraded = candidate.degraded.or(Some(Degraded::Budget));
+            }
+            money.is_none_or(|left| candidate.worst <= left)
+        });
+    }
+
+    fn unaffordable(&self, candidate: &Candidate) -> bool {
+        self.money.is_some_and(|left| candidate.worst > left)
     }
 
     /// Nobody is healthy: one try at the least bad one.
@@ -207,9 +235,10 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
 
     fn search(&mut self, list: &[Ranked], degraded: Option<Degraded>) -> Candidates {
         let mut found = Candidates::new();
+        let mut affordable = 0;
         let start = self.start(list.len());
         for (at, ranked) in list[start..].iter().chain(&list[..start]).enumerate() {
-            if found.len() >= MAX_COMPARED {
+            if affordable >= MAX_COMPARED {
                 self.plan.unseen += u32::try_from(list.len() - at).unwrap_or(u32::MAX);
                 break;
             }
@@ -219,6 +248,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             }
             self.seen[word] |= bit;
             if let Some(candidate) = self.consider(*ranked, degraded) {
+                affordable += usize::from(!self.unaffordable(&candidate));
                 found.push(candidate);
             }
         }
@@ -242,12 +272,12 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let input = self.input;
         let lean = input.fleet.lean(ix);
         let standing = input.product.standing(ix);
-        if let Some(reason) = self.unfit(ix, lean, standing) {
+        if let Some(reason) = self.unfit(ix, lean, standing, degraded == Some(Degraded::House)) {
             return self.drop(ix, reason);
         }
         let live = input.view.live(ix, self.bucket, input.now);
         let mut candidate = self.candidate(ranked, lean, standing, &live, degraded);
-        let verdict = self.rules(lean, standing, candidate.worst);
+        let verdict = self.rules(lean, standing);
         match live.health {
             Health::Open { .. } | Health::Probing => return self.down(candidate, live.health, &verdict),
             Health::Closed | Health::Ramp(_) | Health::Probe => {}
@@ -271,18 +301,21 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
     }
 
     fn drop(&mut self, deployment: DeploymentIx, reason: DropReason) -> Option<Candidate> {
-        self.over_budget |= reason == DropReason::Budget;
         self.plan.dropped.push(Dropped { deployment, reason });
         None
     }
 
     /// Needs and permissions: what no last resort bends.
-    fn unfit(&self, ix: DeploymentIx, lean: &Lean, standing: Standing) -> Option<DropReason> {
+    fn unfit(&self, ix: DeploymentIx, lean: &Lean, standing: Standing, last_resort: bool) -> Option<DropReason> {
         let (input, facets) = (self.input, self.input.facets);
-        if standing.drop.is_some() {
-            return standing.drop;
+        // Whoever stands in as the last resort was not asked for, so that no list of models need name it.
+        if !standing.listed && !last_resort {
+            return Some(DropReason::Permission);
         }
-        if input.permit.is_some_and(|permit| !permit.allows(ix)) && !lean.house {
+        if standing.unmet.is_some() {
+            return standing.unmet;
+        }
+        if input.permit.is_some_and(|permit| !permit.allows(ix)) && !last_resort {
             return Some(DropReason::Key);
         }
         if input.exclude.contains(&ix) {
@@ -308,12 +341,9 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         (input.wall >= lean.contract_ends).then_some(DropReason::ContractEnded)
     }
 
-    /// Floor, share cap and budget.
-    fn rules(&self, lean: &Lean, standing: Standing, worst: NanoUsd) -> Verdict {
+    /// Floor and share cap.
+    fn rules(&self, lean: &Lean, standing: Standing) -> Verdict {
         let product = self.input.product;
-        if self.money.is_some_and(|left| worst > left) {
-            return Verdict::Drop(DropReason::Budget);
-        }
         let below = match (self.floor, lean.quality) {
             (Some(_), None) => Some(DropReason::QualityUnknown),
             (Some(floor), Some(quality)) if quality < floor => Some(DropReason::BelowFloor),
@@ -346,7 +376,9 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let bends = self.input.product.bends(LastResort::Unhealthy);
         if may_try
             && bends
+            && candidate.degraded != Some(Degraded::House)
             && matches!(verdict, Verdict::Usable)
+            && !self.unaffordable(&candidate)
             && self.unhealthy.as_ref().is_none_or(|(_, least)| badness < *least)
         {
             self.unhealthy = Some((candidate, badness));

@@ -7,6 +7,8 @@ mod order;
 mod reason;
 mod refuse;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use order::unit;
 pub use reason::{Degraded, DropReason};

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 /// Scores closer than this are equal.
 const STEPS: f32 = 1_000.0;
+/// Whoever takes this many times as long as the fastest of its equals takes less of the load.
+const SLOW: u32 = 4;
 
-/// Scores and sorts, draws the first among equals and moves independent alternatives forward.
-pub(super) fn arrange<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>) {
+/// Scores and sorts.
+pub(super) fn sort<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>) {
     match input.product.rules().prefer {
         Prefer::Order => candidates.iter_mut().for_each(|candidate| candidate.score = as_score(candidate.rank)),
         Prefer::Weighted(weights) => score(candidates, weights),
@@ -19,6 +21,10 @@ pub(super) fn arrange<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<
     if candidates.len() > 1 {
         candidates.sort_unstable_by(|a, b| before_ties(a, b).then_with(|| within_ties(a, b)));
     }
+}
+
+/// Draws the first among equals and moves independent alternatives forward.
+pub(super) fn settle<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>) {
     draw(candidates, input.product.weighted(), input.chance);
     spread(candidates, input);
 }
@@ -55,44 +61,50 @@ fn before_ties(a: &Candidate, b: &Candidate) -> Ordering {
 }
 
 fn within_ties(a: &Candidate, b: &Candidate) -> Ordering {
-    let load = |candidate: &Candidate| candidate.weight.max(0.0) + candidate.headroom * candidate.ramp;
-    load(b).total_cmp(&load(a)).then_with(|| (a.rank, a.ix).cmp(&(b.rank, b.ix)))
+    let load = |candidate: &Candidate| candidate.headroom * candidate.ramp;
+    b.weight
+        .total_cmp(&a.weight)
+        .then_with(|| load(b).total_cmp(&load(a)))
+        .then_with(|| (a.rank, a.ix).cmp(&(b.rank, b.ix)))
+}
+
+/// How much of the load among equals one should take: what is free, less where it recovers, less where it is much
+/// slower than its equals.
+fn share_of(candidate: &Candidate, fastest: Duration) -> f32 {
+    let slow = candidate.latency.filter(|latency| *latency > fastest * SLOW);
+    let pace = slow.map_or(1.0, |latency| fastest.div_duration_f32(latency));
+    candidate.headroom * candidate.ramp * pace
 }
 
 /// Gives every candidate its probability of being first and draws. Equals share by headroom, so that no herd runs to
 /// the one that looked idlest a moment ago; whoever is ramping up gets that share only, the rest goes to the next.
 fn draw(candidates: &mut Candidates, weighted: bool, chance: u64) {
     let weighted = weighted && candidates.first().is_some_and(|first| first.weight > 0.0);
-    let part = |c: &Candidate| if weighted { c.weight * c.ramp } else { c.headroom * c.ramp };
     let equal = |a: &Candidate, b: &Candidate| {
         if weighted { (a.weight > 0.0) == (b.weight > 0.0) } else { before_ties(a, b) == Ordering::Equal }
     };
     let mut rest = 1.0_f32;
     let mut start = 0;
-    let mut first_group = (0, 0.0_f32);
     while start < candidates.len() && rest > 0.0 {
         let head = candidates[start];
         let len = candidates[start..].iter().take_while(|candidate| equal(&head, candidate)).count();
         let group = &mut candidates[start..start + len];
+        let fastest = group.iter().filter_map(|candidate| candidate.latency).min().unwrap_or_default();
+        let part = |c: &Candidate| if weighted { c.weight * c.ramp } else { share_of(c, fastest) };
         let whole: f32 = group.iter().map(part).sum();
-        let taken = group.iter().map(|candidate| candidate.ramp).fold(0.0, f32::max).min(1.0);
-        if start == 0 {
-            first_group = (len, whole);
-        }
+        let taken = rest * group.iter().map(|candidate| candidate.ramp).fold(0.0, f32::max).min(1.0);
         if whole > 0.0 {
-            group.iter_mut().for_each(|candidate| candidate.probability = rest * taken * part(candidate) / whole);
-            rest *= 1.0 - taken;
+            group.iter_mut().for_each(|candidate| candidate.probability = taken * part(candidate) / whole);
+            rest -= taken;
         }
         start += len;
     }
-    // Everyone is ramping up: what nobody took falls back to the first.
-    if rest > 0.0 && first_group.1 > 0.0 {
-        let (len, whole) = first_group;
-        candidates[..len].iter_mut().for_each(|c| c.probability += rest * part(c) / whole);
-    } else if rest > 0.0
-        && let Some(first) = candidates.first_mut()
-    {
-        first.probability += rest;
+    // Everyone is recovering: what nobody took is shared as the rest was.
+    let taken = 1.0 - rest;
+    if taken > 0.0 {
+        candidates.iter_mut().for_each(|candidate| candidate.probability /= taken);
+    } else if let Some(first) = candidates.first_mut() {
+        first.probability = 1.0;
     }
     let roll = unit(chance);
     let mut sum = 0.0;

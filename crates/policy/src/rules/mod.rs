@@ -243,7 +243,7 @@ pub struct BudgetRules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Over {
-    /// Refuse it with a clear error.
+    /// Refuse it with a clear error, unless a deployment that was asked for still fits.
     #[default]
     Refuse,
     /// Answer it with a deployment that still fits: a cheaper one, finally the house model.
@@ -265,5 +265,71 @@ pub struct Cover {
 impl Default for Cover {
     fn default() -> Self {
         Self { survive: Vec::new(), share: 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_written_is_the_default() {
+        assert_eq!(toml::from_str::<Rules>("").unwrap(), Rules::default());
+    }
+
+    #[test]
+    fn the_sketch_of_the_design_reads() {
+        let rules: Rules = toml::from_str(
+            r#"
+            criticality = "critical"
+            needs  = { tools = true, context = 64000, regions = ["eu", "us"], data = ["no-training"] }
+            slo    = { first_token_ms_p95 = 900, error_rate = 0.005 }
+            floor  = { margin = 0.05, against = "gpt" }
+            budget = { usd_month = 40000, usd_day = 0.25, over = "degrade" }
+            prefer = { cost = 0.7, quality = 0.3 }
+            limit  = { "maker:openai" = 0.70 }
+            cover  = { survive = ["maker:*", "host:*"], share = 0.95 }
+            aliases = { smart = ["gpt", "claude-sonnet-5"] }
+            substitute = "on-loss"
+            last_resort = ["house"]
+            on_loss = "elsewhere"
+            limits = { rpm = 100, concurrent = 8 }
+            timeouts = { deadline_ms = 20000 }
+            hedge = { on = true }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(rules.budget.usd_month, Some(NanoUsd::from_dollars(40_000)));
+        assert_eq!(rules.budget.usd_day, Some(NanoUsd(250_000_000)));
+        assert_eq!(rules.prefer.name(), "weights");
+        assert_eq!(rules.last_resort, [LastResort::House]);
+        assert_eq!(rules.timeouts.connect_ms, Timeouts::default().connect_ms);
+        let again: Rules = toml::from_str(&toml::to_string(&rules).unwrap()).unwrap();
+        assert_eq!(again, rules);
+    }
+
+    #[test]
+    fn errors_name_what_was_expected() {
+        let error = |text: &str| toml::from_str::<Rules>(text).unwrap_err().message().to_owned();
+        assert!(
+            error("prefer = 'price'").contains("`order`, `cost`, `quality`, `latency`"),
+            "{}",
+            error("prefer = 'price'")
+        );
+        assert!(error("prefer = { cots = 1 }").contains("unknown field `cots`"));
+        assert!(error("budget = { usd_day = -1 }").contains("US dollars"));
+        assert!(error("needs = { tool = true }").contains("unknown field `tool`"));
+        assert!(error("sla = 1").contains("unknown field `sla`"));
+    }
+
+    #[test]
+    fn the_schema_describes_every_field() {
+        let schema = schemars::schema_for!(Rules);
+        let schema = schema.as_value();
+        let fields = schema["properties"].as_object().unwrap();
+        assert_eq!(fields.len(), 20);
+        for (name, field) in fields {
+            assert!(field["description"].is_string(), "{name} has no description");
+        }
     }
 }
