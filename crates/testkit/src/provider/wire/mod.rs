@@ -68,6 +68,8 @@ pub struct Writing<'a> {
 pub trait Wire: Sync {
     /// Its name, e.g. `openai-chat`.
     fn id(&self) -> &'static str;
+    /// The path that the provider's base URL ends with, e.g. `/v1`.
+    fn base(&self) -> &'static str;
     /// Whether `method` and `path` are this wire's.
     fn takes(&self, method: &str, path: &str) -> bool;
     /// Whether the request brings `key` the way the API wants it.

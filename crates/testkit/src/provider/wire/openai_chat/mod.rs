@@ -23,6 +23,10 @@ impl Wire for OpenAiChat {
         "openai-chat"
     }
 
+    fn base(&self) -> &'static str {
+        "/v1"
+    }
+
     fn takes(&self, method: &str, path: &str) -> bool {
         (method == "POST" && path == "/v1/chat/completions") || (method == "GET" && path == "/v1/models")
     }

@@ -1,0 +1,68 @@
+//! Forms that mean the same on their wire, brought to one form, so that home again only what means something counts.
+//! A field that no wire knows is never touched here.
+
+use serde_json::{Value, json};
+
+/// Brings a request body of `wire` to its normal form.
+pub(super) fn request(wire: &str, body: &mut Value) {
+    drop_nulls(body);
+    if let Some((_, normal)) = NORMALS.iter().find(|(name, _)| *name == wire) {
+        normal(body);
+    }
+}
+
+/// One line per wire that can say one thing in two ways.
+static NORMALS: &[(&str, fn(&mut Value))] = &[("openai-chat", openai_chat)];
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, inner| !inner.is_null() || key.starts_with("x_planted_"));
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// `max_tokens` is the old name of `max_completion_tokens`; text is the default form; one stop text is a list of one;
+/// usage is asked for in every stream; words alone are a string; a part that declines is the field that declines.
+fn openai_chat(body: &mut Value) {
+    let Some(map) = body.as_object_mut() else { return };
+    if let Some(limit) = map.remove("max_tokens") {
+        map.insert("max_completion_tokens".to_owned(), limit);
+    }
+    if map.get("response_format") == Some(&json!({"type": "text"})) {
+        map.remove("response_format");
+    }
+    if let Some(Value::String(stop)) = map.get("stop").cloned() {
+        map.insert("stop".to_owned(), json!([stop]));
+    }
+    if map.get("stream") == Some(&Value::Bool(true)) {
+        let options = map.entry("stream_options").or_insert_with(|| json!({}));
+        if let Some(options) = options.as_object_mut() {
+            options.entry("include_usage").or_insert(Value::Bool(true));
+        }
+    }
+    for message in map.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten() {
+        openai_chat_message(message);
+    }
+}
+
+fn openai_chat_message(message: &mut Value) {
+    let Some(map) = message.as_object_mut() else { return };
+    if let Some([one]) = map.get("content").and_then(Value::as_array).map(Vec::as_slice) {
+        let field = |key: &str| {
+            one.get(key).and_then(Value::as_str).filter(|_| one.as_object().is_some_and(|part| part.len() == 2))
+        };
+        if let Some(text) = field("text").map(str::to_owned) {
+            map.insert("content".to_owned(), text.into());
+        } else if let Some(text) = field("refusal").map(str::to_owned) {
+            map.insert("refusal".to_owned(), text.into());
+            map.remove("content");
+        }
+    }
+    if map.get("content") == Some(&json!("")) && map.get("role") == Some(&json!("assistant")) {
+        map.remove("content");
+    }
+}
