@@ -24,7 +24,7 @@ fn request_again((dialect, protocol): Pair, body: &Value) -> Result<(), String> 
 }
 
 pub(super) fn requests() -> Vec<String> {
-    each_request(|pair, body| request_again(pair, body))
+    each_request(request_again)
 }
 
 pub(super) fn planted_requests() -> Vec<String> {
@@ -62,7 +62,7 @@ fn answer_again((dialect, protocol): Pair, body: &Value) -> Result<(), String> {
 }
 
 pub(super) fn answers() -> Vec<String> {
-    each_answer(|pair, body| answer_again(pair, body))
+    each_answer(answer_again)
 }
 
 pub(super) fn planted_answers() -> Vec<String> {

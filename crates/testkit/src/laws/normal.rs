@@ -11,8 +11,11 @@ pub(super) fn request(wire: &str, body: &mut Value) {
     }
 }
 
+/// Brings a body to its normal form.
+type Normal = fn(&mut Value);
+
 /// One line per wire that can say one thing in two ways.
-static NORMALS: &[(&str, fn(&mut Value))] = &[("openai-chat", openai_chat)];
+static NORMALS: &[(&str, Normal)] = &[("openai-chat", openai_chat)];
 
 fn drop_nulls(value: &mut Value) {
     match value {

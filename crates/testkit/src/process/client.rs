@@ -143,7 +143,7 @@ impl Client {
     }
 }
 
-fn broken(error: impl fmt::Display + std::error::Error) -> ClientError {
+fn broken(error: impl std::error::Error) -> ClientError {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     ClientError::Broken(format!("{error}{cause}"))
 }

@@ -55,7 +55,7 @@ pub struct When {
     /// Streamed or not.
     pub stream: Option<bool>,
     /// Who spoke last.
-    pub(super) last: Option<Last>,
+    pub last: Option<Last>,
     /// Milliseconds since the script was set: not before.
     pub from_ms: Option<u64>,
     /// Milliseconds since the script was set: before.
@@ -274,7 +274,7 @@ impl When {
         self.nth.as_ref().is_none_or(|list| list.contains(&number))
             && self.from.is_none_or(|from| number >= from)
             && self.until.is_none_or(|until| number < until)
-            && self.every.is_none_or(|every| number % every.max(1) == 0)
+            && self.every.is_none_or(|every| number.is_multiple_of(every.max(1)))
             && self.share.is_none_or(|share| chance < share)
     }
 }

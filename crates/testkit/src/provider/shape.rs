@@ -40,6 +40,8 @@ pub enum Problem {
         min: f64,
         /// What came.
         got: f64,
+        /// Whether whole numbers are taken only.
+        whole: bool,
     },
     /// A number above the greatest allowed.
     Above {
@@ -47,6 +49,8 @@ pub enum Problem {
         max: f64,
         /// What came.
         got: f64,
+        /// Whether whole numbers are taken only.
+        whole: bool,
     },
     /// A text or list longer than allowed.
     Long {
@@ -199,10 +203,10 @@ pub fn check(value: &Value, kind: &Kind, path: &str) -> Result<(), Refusal> {
         (Kind::Whole { min, max }, Value::Number(number)) if whole(number) =>
         {
             #[expect(clippy::cast_precision_loss, reason = "limits of APIs are small numbers")]
-            range(number.as_f64().unwrap_or(f64::NAN), *min as f64, *max as f64, path)
+            range(number.as_f64().unwrap_or(f64::NAN), *min as f64, *max as f64, true, path)
         }
         (Kind::Number { min, max }, Value::Number(number)) => {
-            range(number.as_f64().unwrap_or(f64::NAN), *min, *max, path)
+            range(number.as_f64().unwrap_or(f64::NAN), *min, *max, false, path)
         }
         (Kind::Word(known), Value::String(got)) if !known.contains(&got.as_str()) => {
             Err(Refusal::new(path, Problem::Word { got: got.clone(), known: known.to_vec() }))
@@ -278,12 +282,12 @@ fn length(got: usize, min: usize, max: usize, of: &'static str, path: &str) -> R
     Ok(())
 }
 
-fn range(got: f64, min: f64, max: f64, path: &str) -> Result<(), Refusal> {
+fn range(got: f64, min: f64, max: f64, whole: bool, path: &str) -> Result<(), Refusal> {
     if got < min {
-        return Err(Refusal::new(path, Problem::Below { min, got }));
+        return Err(Refusal::new(path, Problem::Below { min, got, whole }));
     }
     if got > max {
-        return Err(Refusal::new(path, Problem::Above { max, got }));
+        return Err(Refusal::new(path, Problem::Above { max, got, whole }));
     }
     Ok(())
 }

@@ -174,13 +174,19 @@ fn words(refusal: &Refusal) -> (String, Option<&'static str>) {
             let known: Vec<String> = known.iter().map(|word| format!("'{word}'")).collect();
             (format!("Invalid value: '{got}'. Supported values are: {}.", known.join(", ")), Some("invalid_value"))
         }
-        Problem::Below { min, got } => (
-            format!("Invalid '{path}': number below minimum value. Expected a value >= {min}, but got {got} instead."),
-            Some("integer_below_min_value"),
+        Problem::Below { min, got, whole } => (
+            format!(
+                "Invalid '{path}': {} below minimum value. Expected a value >= {min}, but got {got} instead.",
+                number(*whole)
+            ),
+            Some(if *whole { "integer_below_min_value" } else { "decimal_below_min_value" }),
         ),
-        Problem::Above { max, got } => (
-            format!("Invalid '{path}': number above maximum value. Expected a value <= {max}, but got {got} instead."),
-            Some("integer_above_max_value"),
+        Problem::Above { max, got, whole } => (
+            format!(
+                "Invalid '{path}': {} above maximum value. Expected a value <= {max}, but got {got} instead.",
+                number(*whole)
+            ),
+            Some(if *whole { "integer_above_max_value" } else { "decimal_above_max_value" }),
         ),
         Problem::Short { min, got: 0, of: "array" } => (
             format!(
@@ -202,6 +208,10 @@ fn words(refusal: &Refusal) -> (String, Option<&'static str>) {
         ),
         Problem::Rule { message, code } => (message.clone(), *code),
     }
+}
+
+fn number(whole: bool) -> &'static str {
+    if whole { "integer" } else { "decimal" }
 }
 
 fn article(of: &str) -> &'static str {

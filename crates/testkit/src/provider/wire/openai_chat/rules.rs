@@ -318,7 +318,7 @@ fn media(message: &Value, at: usize) -> Check {
         }
         if let Some(file) = part.get("file") {
             let has = |key: &str| file.get(key).is_some();
-            if !has("file_id") && !(has("file_data") && has("filename")) {
+            if !(has("file_id") || has("file_data") && has("filename")) {
                 let words = "Missing required parameter: 'file_id', or 'file_data' with 'filename'.";
                 return Err(Refusal::rule(format!("{path}.file"), words, Some("missing_required_parameter")));
             }
