@@ -321,14 +321,14 @@ impl Case {
     fn below_floor(&self, ix: DeploymentIx) -> bool {
         let Some(floor) = &self.rules().floor else { return false };
         let quality = |d: &Deployment| d.quality;
-        let named = self.fleet.iter().map(|(ix, d)| (ix, d)).filter(|(ix, d)| match self.model.as_str() {
+        let named = self.fleet.iter().filter(|(ix, d)| match self.model.as_str() {
             "mine" => ix.0 < 2,
             name => d.name == name || d.model == name,
         });
         let by_name = named.filter_map(|(_, d)| quality(d)).reduce(f64::max);
         let asked = !matches!(self.model.as_str(), "auto" | "");
         let reference = by_name.filter(|_| asked && self.rules().substitute == Substitute::Free);
-        let reference = reference.or(self.fleet.deployment(DeploymentIx(0)).quality).unwrap();
+        let reference = reference.or(self.fleet.deployment(DeploymentIx(0)).quality).expect("a measure");
         self.fleet.deployment(ix).quality.is_none_or(|quality| quality < reference - floor.margin)
     }
 }
@@ -352,7 +352,7 @@ fn check_leg(case: &Case, leg: &Leg) -> Result<(), TestCaseError> {
     let outside = matches!(leg.degraded, Some(Degraded::OverCap | Degraded::BelowFloor | Degraded::House));
     prop_assert!(outside || !case.over_cap(ix), "a full share is passed unsaid");
     prop_assert!(outside || !case.below_floor(ix), "the floor is passed unsaid");
-    prop_assert!(!house || case.named(ix) || leg.degraded == Some(Degraded::House));
+    prop_assert!(!house || case.named(ix) || leg.degraded == Some(Degraded::House), "{leg:?}");
     if case.rules().budget.over != Over::Alert {
         let left = case.view.money.get(&ProductIx(0)).copied().unwrap_or(NanoUsd::MAX);
         prop_assert!(leg.worst <= left);
@@ -380,13 +380,13 @@ fn check_plan(case: &Case, plan: &Plan) -> Result<(), TestCaseError> {
             Some(Degraded::Unhealthy) => LastResort::Unhealthy,
             Some(Degraded::House) => LastResort::House,
         };
-        2 + case.rules().last_resort.iter().position(|r| *r == rule).unwrap()
+        2 + case.rules().last_resort.iter().position(|r| *r == rule).expect("a rule that bends")
     };
     // A substitute may be what the budget allows; then its mark is the substitute's.
     prop_assert!(plan.legs.iter().map(step).is_sorted(), "{:?}", plan.legs);
     prop_assert!(plan.legs[0].probability > 0.0);
     prop_assert!(plan.legs.iter().map(|leg| leg.probability).sum::<f32>() <= 1.001);
-    prop_assert_eq!(plan.reserve(), plan.legs.iter().map(|leg| leg.worst).max().unwrap());
+    prop_assert_eq!(Some(plan.reserve()), plan.legs.iter().map(|leg| leg.worst).max());
     Ok(())
 }
 
@@ -490,7 +490,7 @@ fn probabilities_are_true() {
         products: vec![("p".to_owned(), Rules::default())],
         unknown_price: Price::FREE,
     })
-    .unwrap();
+    .expect("a fleet");
     let mut view = Snapshot::default();
     view.live.insert(DeploymentIx(0), Live { headroom: 0.9, health: Health::Ramp(0.3), ..Live::FRESH });
     view.live.insert(DeploymentIx(1), Live { headroom: 0.2, health: Health::Ramp(0.5), ..Live::FRESH });
@@ -512,7 +512,7 @@ fn probabilities_are_true() {
             warm: None,
             bound: None,
         };
-        let plan = plan(&input).unwrap();
+        let plan = plan(&input).expect("a plan");
         first[plan.legs[0].deployment.index()] += 1;
         for leg in &plan.legs {
             said[leg.deployment.index()] = leg.probability;

@@ -220,9 +220,11 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         }
     }
 
-    /// The house model, if it was not considered under its own name.
+    /// The house model, if it was not considered under its own name. Floor and share caps measure parties; it stands
+    /// in because none of them is left.
     fn house(&mut self) {
         self.floor = None;
+        self.full = 0;
         let found = self.search(self.input.fleet.houses(), Some(Degraded::House));
         // It keeps the last leg, however many stand before it.
         if !found.is_empty() && self.candidates.len() >= MAX_LEGS {
@@ -402,7 +404,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let cached = input.warm.filter(|warm| warm.at == ranked.ix).map(|warm| warm.tokens);
         let answers = u64::from(facets.choices.max(1));
         let most = facets.max_output_tokens.or(lean.max_output).unwrap_or(UNKNOWN_OUTPUT);
-        let usual = facets.max_output_tokens.map_or(USUAL_OUTPUT, |most| most.min(USUAL_OUTPUT));
+        let usual = most.min(USUAL_OUTPUT);
         let input_tokens = facets.input_tokens;
         Candidate {
             ix: ranked.ix,

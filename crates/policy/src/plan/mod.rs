@@ -29,7 +29,7 @@ pub const MAX_LEGS: usize = 4;
 
 /// The most deployments that one plan compares. A name that stands for more is searched in its order (from a random
 /// place where the objective is latency) until this many usable ones are found.
-pub const MAX_COMPARED: usize = 64;
+pub const MAX_COMPARED: usize = 24;
 
 /// All that a decision depends on.
 pub struct PlanInput<'a, V: ?Sized> {
