@@ -28,7 +28,11 @@ impl<const N: usize> Window<N> {
     pub(crate) fn add(&mut self, now: Tick, base: u64, spent: u64) {
         let number = self.number(now);
         let slot = &mut self.slots[index::<N>(number)];
-        if slot.number != number {
+        if slot.number > number {
+            // So old that its slot serves a later time already: forgotten.
+            return;
+        }
+        if slot.number < number {
             *slot = Slot { number, base: 0, spent: 0 };
         }
         slot.base = slot.base.saturating_add(base);
@@ -73,4 +77,25 @@ impl<const N: usize> Window<N> {
 
 fn index<const N: usize>(number: u64) -> usize {
     usize::try_from(number % N as u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_too_late_is_forgotten_and_disturbs_nothing() {
+        let mut window = Window::<3>::new(Duration::from_secs(1));
+        let at = Tick::from_millis;
+        window.add(at(1_000), 1, 10);
+        window.add(at(4_500), 2, 20);
+        window.add(at(1_900), 4, 40);
+        window.take_back(at(1_900), 4, 40);
+        assert_eq!(window.sums(at(4_999)), (2, 20));
+        window.add(at(3_000), 1, 1);
+        assert_eq!(window.sums(at(4_999)), (3, 21));
+        assert_eq!(window.wait_until(at(4_999), |base, _| base <= 2), Some(Duration::from_millis(1_001)));
+        assert_eq!(window.wait_until(at(4_999), |_, _| false), None);
+        assert_eq!(window.sums(at(7_000)), (0, 0));
+    }
 }

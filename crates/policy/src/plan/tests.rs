@@ -301,6 +301,24 @@ fn a_full_share_sends_the_rest_elsewhere() {
 }
 
 #[test]
+fn no_share_is_ever_passed_while_another_can_answer() {
+    let limit = [("maker:openai".to_owned(), 0.6), ("host:anthropic".to_owned(), 0.25)].into();
+    let mut world = World::new(Rules { limit, last_resort: Vec::new(), ..Rules::default() });
+    let mut answered = [0_u64; 3];
+    for total in 1..=1_000 {
+        let first = world.plan("auto").legs[0].deployment;
+        answered[first.index()] += 1;
+        let caps: Vec<usize> = world.fleet.products()[0].caps_of(first).collect();
+        for cap in 0..2 {
+            let share = world.view.shares.entry((ProductIx(0), cap)).or_default();
+            *share = Share { used: share.used + u64::from(caps.contains(&cap)), total };
+        }
+        assert!(answered[0] <= (total * 6 / 10).max(1) && answered[1] <= (total / 4).max(1), "{answered:?}");
+    }
+    assert!(answered[0] == 600 && answered[1] >= 249, "each party takes what it may: {answered:?}");
+}
+
+#[test]
 fn each_preference_is_best_on_its_own_measure() {
     let order = |prefer| {
         let mut world = World::with(Rules { prefer, ..Rules::default() }, |all| {
