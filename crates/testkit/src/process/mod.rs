@@ -16,7 +16,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A port of loopback that was free a moment ago.
 ///
@@ -34,17 +34,19 @@ pub fn temp_dir() -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("autarky-test-").tempdir()
 }
 
-/// The binary called `name`, built beside the running test. Where it is not there yet (cargo builds no binaries of
-/// dependencies), cargo is asked to build `package`'s with the same profile.
+/// The binary `scripted-provider`, built beside the running test. Cargo builds no binaries of dependencies, so where it
+/// is missing or older than its sources, cargo is asked to build it with the test's profile.
 ///
 /// # Errors
-/// When it cannot be found or built.
-pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
+/// When it cannot be built.
+pub fn scripted_provider() -> io::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(|deps| if deps.ends_with("deps") { deps.parent() } else { Some(deps) });
     let folder = folder.ok_or_else(|| io::Error::other("the test has no folder"))?;
-    let path = folder.join(name);
-    if path.exists() {
+    let path = folder.join("scripted-provider");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let built = path.metadata().and_then(|built| built.modified()).ok();
+    if built.is_some_and(|built| newest(&sources).is_ok_and(|source| source <= built)) {
         return Ok(path);
     }
     let (target, profile) = (folder.parent(), folder.file_name().and_then(OsStr::to_str));
@@ -52,15 +54,27 @@ pub fn binary(package: &str, name: &str) -> io::Result<PathBuf> {
         return Err(io::Error::other(format!("`{}` is no build folder", folder.display())));
     };
     let profile = if profile == "debug" { "dev" } else { profile };
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--package", package, "--bin", name, "--profile", profile, "--target-dir"])
+    let done = Command::new("cargo")
+        .args(["build", "--quiet", "--package", "testkit", "--bin", "scripted-provider", "--profile", profile])
+        .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()?;
-    if built.success() && path.exists() {
+    if done.success() && path.exists() {
         return Ok(path);
     }
-    Err(io::Error::other(format!("`{name}` is not built: run `cargo build --package {package} --bin {name}`")))
+    Err(io::Error::other("no `scripted-provider`: run `cargo build --package testkit --bin scripted-provider`"))
+}
+
+/// When the youngest file below `folder` was changed.
+fn newest(folder: &Path) -> io::Result<SystemTime> {
+    let mut youngest = SystemTime::UNIX_EPOCH;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let inner = if entry.file_type()?.is_dir() { newest(&entry.path())? } else { entry.metadata()?.modified()? };
+        youngest = youngest.max(inner);
+    }
+    Ok(youngest)
 }
 
 /// A running process; dropped, it is killed.
@@ -212,7 +226,7 @@ impl ProviderProcess {
     pub fn start(folder: &Path, name: &str, port: u16, script: &crate::provider::Script) -> io::Result<Self> {
         let (log, orders) = (folder.join(format!("{name}.log")), folder.join(format!("{name}.json")));
         std::fs::write(&orders, serde_json::to_vec(script)?)?;
-        let mut command = Command::new(binary("testkit", "scripted-provider")?);
+        let mut command = Command::new(scripted_provider()?);
         command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--script").arg(orders).arg("--log").arg(&log);
         let (process, said) = Process::start_and_listen(command, Some(&folder.join(format!("{name}.err"))))?;
         let addr = said.parse().map_err(|_| io::Error::other(format!("`{said}` is no address")))?;
