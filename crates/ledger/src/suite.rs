@@ -263,7 +263,7 @@ fn keys_are_kept(store: &impl Store) -> Result<(), StoreError> {
 fn revocations_stay(store: &impl Store) -> Result<(), StoreError> {
     let (key, secret) = keys::create(store, wish(), &[7; 32], 10)?;
     assert!(keys::revoke(store, &key.id, 50).is_ok());
-    store.put_keys(&[key.clone()])?;
+    store.put_keys(std::slice::from_ref(&key))?;
     assert_eq!(store.keys()?[0].revoked, Some(50), "a write from before a revocation does not undo it");
     assert!(keys::revoke(store, &key.id, 90).is_ok_and(|key| key.revoked == Some(50)));
     let ring = KeyRing::load(store)?;

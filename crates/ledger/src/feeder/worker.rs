@@ -63,6 +63,7 @@ impl Worker {
     /// is read, so that memory stays small however long the store is away.
     pub(super) fn feed(&mut self, status: &mut FeederStatus) -> Result<(), FeederError> {
         self.commit()?;
+        let mut whole = Vec::new();
         for segment in self.journal.segments() {
             // asked before reading: what is sealed now is read whole below
             let sealed = segment.is_sealed();
@@ -72,11 +73,12 @@ impl Worker {
                 }
             }
             if sealed {
-                self.commit()?;
-                self.retire(&segment)?;
+                whole.push(segment);
             }
         }
-        self.commit()
+        self.commit()?;
+        // after all is read: few attempts still run whose line would have to be carried on
+        whole.iter().try_for_each(|segment| self.retire(segment))
     }
 
     /// What the counters say now.

@@ -113,7 +113,8 @@ pub(crate) struct Shared {
     current: ArcSwapOption<Tap>,
     /// Segments of this process that are not yet removed, oldest first.
     own: Mutex<Vec<Arc<Segment>>>,
-    next: AtomicU64,
+    /// Number of the next segment; held while one is begun, so that `close` comes before or after and not between.
+    next: Mutex<u64>,
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
@@ -139,7 +140,7 @@ impl Journal {
             process: segment::process_name(unix_millis, random),
             current: ArcSwapOption::empty(),
             own: Mutex::new(Vec::new()),
-            next: AtomicU64::new(0),
+            next: Mutex::new(0),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -150,7 +151,7 @@ impl Journal {
         });
         let folder = |source| JournalError::Folder { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(folder)?;
-        shared.rotate().map_err(folder)?;
+        shared.rotate(&mut lock(&shared.next)).map_err(folder)?;
         let thread = thread::start(Arc::clone(&shared)).map_err(folder)?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
@@ -266,18 +267,25 @@ impl Shared {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Begins a new segment; the old one seals itself when its last writer lets go. Does nothing once closed.
-    fn rotate(&self) -> io::Result<()> {
-        let old = self.current.load_full();
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let segment = Arc::new(Segment::create(&self.dir, &self.process, number)?);
+    /// Begins a new segment; the old one seals itself when its last writer lets go.
+    fn rotate(&self, next: &mut u64) -> io::Result<()> {
+        let segment = Arc::new(Segment::create(&self.dir, &self.process, *next)?);
+        *next += 1;
         lock(&self.own).push(Arc::clone(&segment));
-        // where `close` came between, the new segment is sealed at once, empty, and the feeder removes it
-        self.current.compare_and_swap(&old, Some(Arc::new(Tap::new(segment))));
+        self.current.store(Some(Arc::new(Tap::new(segment))));
         Ok(())
     }
 
+    /// Begins a new segment where the old one is large or old enough. Does nothing once closed.
+    fn rotate_when_due(&self) -> io::Result<()> {
+        let mut next = lock(&self.next);
+        let JournalOptions { segment_bytes, segment_age, .. } = self.options;
+        let due = self.current.load().as_ref().is_some_and(|tap| tap.segment().is_due(segment_bytes, segment_age));
+        if due { self.rotate(&mut next) } else { Ok(()) }
+    }
+
     fn close(&self) {
+        let _next = lock(&self.next);
         self.current.store(None);
     }
 

@@ -31,18 +31,9 @@ fn run(shared: &Shared) {
         if stop {
             return;
         }
-        rotate_when_due(shared);
-    }
-}
-
-fn rotate_when_due(shared: &Shared) {
-    let due = shared
-        .current
-        .load()
-        .as_ref()
-        .is_some_and(|tap| tap.segment().is_due(shared.options.segment_bytes, shared.options.segment_age));
-    if due && let Err(error) = shared.rotate() {
-        shared.rotation_failures.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, "no new journal segment; the old one grows on");
+        if let Err(error) = shared.rotate_when_due() {
+            shared.rotation_failures.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "no new journal segment; the old one grows on");
+        }
     }
 }
