@@ -1,6 +1,8 @@
 //! Processes that die or live beside each other: this test runs itself as a child that writes, kills it at chance
 //! moments, and looks whether the ledger holds what the child was told is safe.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on ends its test")]
+
 use ledger::{
     Attempt, Feeder, FeederOptions, Filter, Journal, JournalOptions, Outcome, RequestId, Sqlite, Store, UsageSource,
 };
@@ -55,7 +57,11 @@ fn say(line: &str) {
 }
 
 fn child(test: &str, dir: &Path, run: u64) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    start(Command::new(std::env::current_exe().unwrap()), test, dir, run)
+}
+
+fn start(mut command: Command, test: &str, dir: &Path, run: u64) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command
         .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
         .env(FOLDER, dir)
         .env(RUN, run.to_string())
@@ -201,5 +207,54 @@ fn the_living_are_left_alone() {
     feeder.flush(LONG).unwrap();
     assert_eq!(store.attempts(running).unwrap()[0].outcome, Outcome::Unknown);
     assert_eq!(store.list(&Filter::default()).unwrap().len(), 2_002);
+    store.check().unwrap();
+}
+
+#[test]
+#[ignore = "the child of `a_full_disk_is_told_and_loses_nothing_that_was_taken`"]
+fn writes_until_refused() {
+    let (dir, run) = told();
+    let (journal, _store, feeder) = open(&dir, run);
+    let mut number = 0;
+    let refused = loop {
+        let row = ended(attempt(run, 0, number));
+        match journal.end(&row) {
+            Ok(()) => say(&format!("ended {}", row.request_id)),
+            Err(error) => break error.to_string(),
+        }
+        number += 1;
+    };
+    assert!(refused.contains("free space on its disk"), "{refused}");
+    assert!(journal.end(&ended(attempt(run, 0, number))).is_err());
+    assert_eq!(journal.status().failed, 2);
+    assert!(feeder.flush(Duration::ZERO).is_err(), "the store's disk is full too");
+    say("ready");
+    std::io::stdin().read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing_that_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path(), 1));
+    let mut shell = Command::new("sh");
+    // files of at most 66 × 512 bytes, which SQLite needs to open and no segment outgrows; the last write cut short; beyond that, errors instead of a signal
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 66; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    let (mut child, mut out) = start(shell, "writes_until_refused", dir.path(), 2);
+    let mut done = Vec::new();
+    let mut line = String::new();
+    while line.trim_end() != "ready" {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "the child died");
+        done.extend(line.trim_end().strip_prefix("ended ").map(|id| id.parse::<RequestId>().unwrap()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_journal, store, feeder) = open(dir.path(), 3);
+    feeder.flush(LONG).unwrap();
+    let mut ids: Vec<RequestId> = store.list(&Filter::default()).unwrap().iter().map(|row| row.request_id).collect();
+    ids.reverse();
+    assert!(!done.is_empty());
+    assert_eq!(ids, done);
+    assert_eq!(feeder.status().damaged_lines, 0);
     store.check().unwrap();
 }

@@ -91,20 +91,21 @@ fn segments_go_when_fed_and_running_attempts_are_carried_on() {
     let house = house(20_000);
     let running = sample(0);
     house.journal.begin(&begun(&running)).unwrap();
-    for number in 1..2_000 {
+    let first = house.segments()[0].clone();
+    let mut number = 0;
+    while first.exists() {
+        number += 1;
         house.journal.end(&sample(number)).unwrap();
-        if number % 100 == 0 {
-            house.feeder.flush(LONG).unwrap();
-        }
+        house.feeder.flush(LONG).unwrap();
     }
     house.feeder.flush(LONG).unwrap();
     assert_eq!(house.feeder.status().open, 1);
+    assert_eq!(house.rows().len() as u64, number);
     house.journal.close();
     house.feeder.flush(LONG).unwrap();
     let left = house.segments();
     let text: String = left.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert!(text.contains(&running.request_id.text()), "its line outlives the segment it was written to");
-    assert!(text.len() < 2_000 * 500, "segments that were fed are gone");
     let House { feeder, journal: old, store, dir } = house;
     drop((feeder, old));
     let journal = journal(dir.path(), 1 << 20, 2);
@@ -167,7 +168,8 @@ fn trouble(house: &House, word: &str) {
         std::thread::yield_now();
     }
     let status = house.feeder.status();
-    assert_eq!((status.lag_rows, status.fed_rows), (300, 0), "{status:?}");
+    // a disk that is nearly full may have taken some
+    assert!(status.lag_rows > 0 && status.lag_rows + status.fed_rows == 300, "{status:?}");
     assert!(status.last_error.as_deref().unwrap().contains(word), "{status:?}");
 }
 
@@ -269,8 +271,10 @@ fn cost_of_a_line() {
     let open = begun(&row);
     time("begin", &mut || house.journal.begin(&open).unwrap());
     time("end", &mut || house.journal.end(&row).unwrap());
-    let keys = (0..100).map(|n| crate::keys::create(&*house.store, crate::keys::Wish::default(), &[n; 32], 0).unwrap());
-    let secret = keys.last().unwrap().1;
+    let keys: Vec<_> = (0..100)
+        .map(|n| crate::keys::create(&*house.store, crate::keys::Wish::default(), &[n; 32], 0).unwrap())
+        .collect();
+    let secret = &keys[50].1;
     let ring = crate::KeyRing::load(&*house.store).unwrap();
     time("verify a key", &mut || {
         std::hint::black_box(ring.verify(secret.reveal(), 0).unwrap());

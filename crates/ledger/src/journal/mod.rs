@@ -10,6 +10,7 @@ mod thread;
 pub use segment::SegmentName;
 pub(crate) use segment::{Segment, foreign_segments};
 
+use crate::id::RequestId;
 use crate::record::{Attempt, Outcome};
 use arc_swap::ArcSwapOption;
 use segment::Tap;
@@ -64,7 +65,7 @@ pub enum JournalError {
     #[error("attempt {attempt} of `{request}` is still `open`: set its outcome before ending it")]
     StillOpen {
         /// The request.
-        request: crate::RequestId,
+        request: RequestId,
         /// The attempt.
         attempt: u32,
     },
@@ -72,7 +73,7 @@ pub enum JournalError {
     #[error("cannot write attempt {attempt} of `{request}` as JSON: {reason}")]
     Encode {
         /// The request.
-        request: crate::RequestId,
+        request: RequestId,
         /// The attempt.
         attempt: u32,
         /// Why.

@@ -189,4 +189,16 @@ mod tests {
         assert!(error.contains("not a database"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+
+    #[test]
+    fn many_may_open_a_new_ledger_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        std::thread::scope(|scope| {
+            let open = || Sqlite::open(&path).map(|store| store.append(&[suite::sample(1)]));
+            let opened: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            let added: u64 = opened.into_iter().map(|thread| thread.join().unwrap().unwrap().unwrap()).sum();
+            assert_eq!(added, 1);
+        });
+    }
 }
