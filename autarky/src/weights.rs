@@ -134,11 +134,17 @@ pub(crate) enum FetchError {
     },
 }
 
+/// Where the weights lie in the user's cache folder once they are there.
+#[must_use]
+pub(crate) fn path(weights: &Weights, cache: &Path) -> PathBuf {
+    cache.join(FOLDER).join(weights.file)
+}
+
 /// The weights in the user's cache folder, if they are there. Looks at name and size only: what has its final name was
 /// checked.
 #[must_use]
 pub(crate) fn present(weights: &Weights, cache: &Path) -> Option<PathBuf> {
-    let path = cache.join(FOLDER).join(weights.file);
+    let path = path(weights, cache);
     fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == weights.bytes).then_some(path)
 }
 

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use order::unit;
 pub use reason::{Degraded, DropReason};
 pub use refuse::Refusal;
-pub(crate) use refuse::nearest;
+pub use refuse::nearest;
 
 use crate::fleet::{DeploymentIx, Fleet, Permit, Product, ProductIx};
 use crate::money::NanoUsd;

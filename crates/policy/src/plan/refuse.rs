@@ -93,7 +93,8 @@ fn summary(plan: &Plan) -> String {
 }
 
 /// Up to three of `known` that `name` may have meant, the nearest first.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let most = (name.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = known
         .filter_map(|other| {

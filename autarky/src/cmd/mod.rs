@@ -1,0 +1,63 @@
+//! The commands, one file each. Here the command line is described, and errors are told the same way everywhere:
+//! what went wrong, and what to do. Exit codes: 0 done, 1 it failed or something is wrong, 2 the command line is wrong.
+
+mod check;
+mod completions;
+mod house;
+mod keys;
+mod output;
+mod serve;
+mod why;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// One binary between your products and every language model.
+///
+/// `autarky serve` starts it: any OpenAI client can then be pointed at http://127.0.0.1:8080/v1. Without any
+/// configuration the model inside answers, with no key and no network.
+#[derive(Debug, Parser)]
+#[command(name = "autarky", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve clients.
+    Serve(serve::Args),
+    /// Check a configuration: every problem with its line and what to do.
+    Check(check::Args),
+    /// Tell the story of one request: whom the plan looked at, who was asked, what became of it.
+    Why(why::Args),
+    /// Create, list, revoke and rotate the keys that products call with.
+    Keys(keys::Args),
+    /// The model inside: fetch its weights.
+    House(house::Args),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// The model's own process; started by `serve`.
+    #[command(hide = true)]
+    HouseWorker,
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Keys(args) => keys::run(args),
+        Command::House(args) => house::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::HouseWorker => house::worker(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! `autarky serve`: opens what a server needs, in order, and serves until it is told to stop.
+
+use super::output;
+use crate::config::{self, Checked, Problems, paths};
+use crate::wiring::house::HouseBackend;
+use crate::wiring::{self, Parts};
+use anyhow::Context;
+use gateway::access::Access;
+use gateway::clock::Clock;
+use gateway::serve::Listener;
+use gateway::setup::Gateway;
+use ledger::{Feeder, FeederOptions, Journal, JournalOptions, KeyRing, Sqlite};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// How long the ledger may take to catch up at the end.
+const LAST_FEED: Duration = Duration::from_secs(10);
+
+/// SIGTERM and Ctrl-C drain open requests and stop; SIGHUP and changes of the file reload the configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration. Default: ./autarky.toml, else the one in your configuration folder, written when missing.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port for clients; over the configuration's `server.listen`.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// How to write the log. Default: text on a terminal, JSON elsewhere.
+    #[arg(long, value_enum)]
+    log: Option<LogFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging(args.log);
+    let path = args.config.unwrap_or_else(paths::default_config);
+    if !path.exists() {
+        write_default(&path)?;
+    }
+    let mut checked = config::load(&path)?;
+    if let Some(listen) = args.listen {
+        checked.server.listen = listen;
+    }
+    if !checked.warnings.is_empty() {
+        output::note(Problems { file: path.display().to_string(), list: std::mem::take(&mut checked.warnings) });
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(path, checked))?;
+    // The house model's threads and blocking reads need not be waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn logging(format: Option<LogFormat>) {
+    let filter = paths::variable("AUTARKY_LOG").unwrap_or_else(|| "info".to_owned());
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    match format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }) {
+        LogFormat::Text => builder.with_target(false).with_ansi(terminal).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+fn write_default(path: &Path) -> anyhow::Result<()> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, config::DEFAULT)
+    };
+    write().with_context(|| format!("cannot write a default configuration to `{}`", path.display()))?;
+    output::note(format!("wrote a default configuration to {}", path.display()));
+    Ok(())
+}
+
+async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
+    let data = wiring::data_folder(&checked.server);
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder `{}`", data.display()))?;
+    let listener = Listener::bind(checked.server.listen).with_context(|| {
+        format!(
+            "cannot listen on {}: another process may have the port; choose one with `--listen`",
+            checked.server.listen
+        )
+    })?;
+    let address = listener.address()?;
+    let database = wiring::database(&data);
+    let store = Arc::new(Sqlite::open(&database)?);
+    let ring = KeyRing::load(&*store)?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("the system gave no random numbers: {error}"))?;
+    let journal = Journal::open(
+        &wiring::journal(&data),
+        JournalOptions::default(),
+        u64::try_from(now).unwrap_or_default(),
+        u64::from_le_bytes(random),
+    )?;
+    let journal = Arc::new(journal);
+    let feeder = Feeder::start(&journal, store, FeederOptions::default())?;
+
+    let drain = Duration::from_secs(checked.server.drain_s);
+    let parts = Parts::new(HouseBackend::new(&checked.house, &paths::cache())?);
+    let house = Arc::clone(&parts.house);
+    let setup = wiring::setup(checked, &parts, None)?;
+    let has_house = setup.fleet.deployments().iter().any(|deployment| deployment.house);
+    let readiness = house.readiness(has_house);
+    let ring = Arc::new(ring);
+    let access = Access::new(Arc::clone(&ring));
+    let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), Clock::default(), Box::new(readiness)));
+    wiring::keys::watch(&gateway, database, ring);
+    wiring::reload::watch(&gateway, parts, path.clone())?;
+    if has_house {
+        house.prepare(&gateway.tasks);
+    }
+    stop_on_signals(&gateway)?;
+    greet(address, &path);
+
+    listener.serve(Arc::clone(&gateway), drain).await;
+    gateway.tasks.stop();
+    house.shutdown().await;
+    journal.close();
+    if let Err(error) = feeder.flush(LAST_FEED) {
+        tracing::warn!(%error, "the ledger is behind");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signals(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let watched = Arc::clone(gateway);
+    gateway.tasks.spawn(async move {
+        tokio::select! {
+            () = watched.tasks.stopped() => return,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: open requests may end first");
+        watched.tasks.stop();
+    });
+    Ok(())
+}
+
+fn greet(address: SocketAddr, config: &Path) {
+    output::line(format!(
+        "autarky {} listens on http://{address}\n\n  curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\": \"auto\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}}]}}'\n\n  \
+         configuration  {}   (read again on every change)\n  \
+         metrics        http://{address}/metrics\n  \
+         console        will be at http://{address}/console in a later version",
+        env!("CARGO_PKG_VERSION"),
+        config.display(),
+    ));
+}

@@ -1,0 +1,386 @@
+//! The one conversion from the file as written to the file as meant. Problems are collected, not thrown: the reader
+//! gets all of them, each with its line and what to do.
+
+use super::catalog;
+use super::checked::{Checked, UnitSpec};
+use super::file::{ConfigFile, ContractFile, DeploymentFile, PriceFile};
+use super::place::{Places, Problem, Problems, Severity};
+use super::secret;
+use canon::wire::{PROTOCOLS, Target, protocol};
+use gateway::upstream::{ProviderRow, auth};
+use http::{HeaderName, HeaderValue};
+use policy::fleet::Cap;
+use policy::rules::Rules;
+use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Checks `text`, which lies in the file `name`.
+pub(super) fn check(name: &str, text: &str) -> Result<Checked, Problems> {
+    let mut converter = Converter { places: Places::of(text), problems: Vec::new() };
+    let checked = match toml::from_str::<ConfigFile>(text) {
+        Ok(file) => converter.convert(file, text),
+        Err(error) => {
+            converter.syntax(&error);
+            None
+        }
+    };
+    let mut problems = converter.problems;
+    problems.sort_by_key(|problem| problem.at);
+    let has_errors = problems.iter().any(|problem| problem.severity == Severity::Error);
+    match checked {
+        Some(mut checked) if !has_errors => {
+            checked.warnings = problems;
+            Ok(checked)
+        }
+        _ => Err(Problems { file: name.to_owned(), list: problems }),
+    }
+}
+
+struct Converter<'a> {
+    places: Places<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Converter<'_> {
+    fn say(&mut self, severity: Severity, path: &[&str], message: String, hint: Option<String>) {
+        self.problems.push(Problem { severity, message, at: self.places.find(path), hint });
+    }
+
+    fn fail(&mut self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) {
+        self.say(Severity::Error, path, message.into(), Some(hint.into()));
+    }
+
+    /// A file that is no configuration at all.
+    fn syntax(&mut self, error: &toml::de::Error) {
+        let message = error.message().trim().replace('\n', "; ");
+        let hint = message
+            .split_once(", expected")
+            .map(|(_, rest)| format!("known here:{}", rest.trim_start_matches(" one of")));
+        self.problems.push(Problem {
+            severity: Severity::Error,
+            message: message.split_once(", expected").map_or(message.clone(), |(head, _)| head.to_owned()),
+            at: error.span().map(|span| self.places.line_column(span.start)),
+            hint,
+        });
+    }
+
+    fn convert(&mut self, file: ConfigFile, text: &str) -> Option<Checked> {
+        let hash = Sha256::digest(text.as_bytes());
+        let version: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let number = hash.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let rows = self.rows(&file.provider)?;
+        let (mut deployments, mut units) = (Vec::new(), Vec::new());
+        for (name, written) in &file.deployment {
+            if let Some((deployment, unit)) = self.deployment(name, written, &rows, &file.contract) {
+                deployments.push(deployment);
+                units.push(unit);
+            }
+        }
+        if file.deployment.is_empty() {
+            self.fail(
+                &[],
+                "there is no deployment: nothing could answer",
+                "add `[deployment.house]` with `engine = \"embedded\"`",
+            );
+        }
+        if file.product.is_empty() {
+            self.fail(&[], "there is no product: nobody could call", "add `[product.default]` with `anonymous = true`");
+        }
+        for (name, rules) in &file.product {
+            if rules.anonymous && !file.server.listen.ip().is_loopback() {
+                let message =
+                    format!("product `{name}` needs no key, but the server listens on `{}`", file.server.listen);
+                let hint =
+                    "requests without a key are served on loopback only: give the product keys, or listen on 127.0.0.1";
+                self.fail(&["product", name, "anonymous"], message, hint);
+            }
+        }
+        self.not_yet(&file.product);
+        let unknown_price = Price {
+            input: dollars(file.server.unknown_usd_per_million),
+            cache_read: dollars(file.server.unknown_usd_per_million),
+            output: dollars(file.server.unknown_usd_per_million),
+        };
+        if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
+            return None;
+        }
+        let products = file.product.into_iter().collect();
+        let fleet = match Fleet::build(FleetSpec { version: number, deployments, products, unknown_price }) {
+            Ok(fleet) => fleet,
+            Err(errors) => {
+                for error in errors {
+                    let table = if error.product.is_empty() { "deployment" } else { "product" };
+                    let path: Vec<&str> = [table, &error.product]
+                        .into_iter()
+                        .chain(error.path.split('.'))
+                        .filter(|step| !step.is_empty())
+                        .collect();
+                    self.say(Severity::Error, &path, error.message.clone(), error.hint.clone());
+                }
+                return None;
+            }
+        };
+        Some(Checked {
+            server: file.server,
+            house: file.house,
+            fleet: Arc::new(fleet),
+            units,
+            version,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Rules that this version reads and does not keep: said aloud, so that nobody relies on them.
+    fn not_yet(&mut self, products: &BTreeMap<String, Rules>) {
+        for (name, rules) in products {
+            let budget = &rules.budget;
+            let table = [
+                ("budget", budget.usd_minute.is_some() || budget.usd_day.is_some() || budget.usd_month.is_some()),
+                ("limits", !rules.limits.is_empty()),
+                ("hedge", rules.hedge.on),
+            ];
+            for (field, used) in table {
+                if used {
+                    let message = format!("`{field}` of product `{name}` is read but not enforced in this version");
+                    let hint = "do not rely on it yet; see the changelog for when it is".to_owned();
+                    self.say(Severity::Warning, &["product", name, field], message, Some(hint));
+                }
+            }
+        }
+    }
+
+    /// The catalog's rows with the user's laid over them.
+    fn rows(&mut self, written: &BTreeMap<String, ProviderRow>) -> Option<BTreeMap<String, ProviderRow>> {
+        let mut rows = match catalog::providers() {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.fail(&[], format!("the catalog inside the binary is damaged: {error}"), "report this as a bug");
+                return None;
+            }
+        };
+        for (name, row) in written {
+            let row = rows.remove(name).unwrap_or_default().overlaid(row);
+            if row.base_url.is_none() {
+                let hint = "add `base_url = \"https://…/v1\"`, or use a row of the catalog";
+                self.fail(&["provider", name], format!("provider `{name}` has no `base_url`"), hint);
+            }
+            rows.insert(name.clone(), row);
+        }
+        Some(rows)
+    }
+
+    fn deployment(
+        &mut self,
+        name: &str,
+        written: &DeploymentFile,
+        rows: &BTreeMap<String, ProviderRow>,
+        contracts: &BTreeMap<String, ContractFile>,
+    ) -> Option<(Deployment, UnitSpec)> {
+        let mut deployment = self.facts(name, written, contracts)?;
+        match (&written.provider, &written.engine) {
+            (None, Some(engine)) if engine == "embedded" => {
+                deployment.provider = "house".to_owned();
+                deployment.house = true;
+                for (fact, default) in [
+                    (&mut deployment.host, "own"),
+                    (&mut deployment.invoicer, "own"),
+                    (&mut deployment.account, "house"),
+                    (&mut deployment.maker, "huggingface"),
+                ] {
+                    if fact.is_empty() {
+                        default.clone_into(fact);
+                    }
+                }
+                deployment.family.get_or_insert_with(|| "smollm2".to_owned());
+                if written.model.is_none() {
+                    deployment.model = "smollm2-135m-instruct".to_owned();
+                }
+                Some((deployment, UnitSpec::House))
+            }
+            (None, Some(engine)) => {
+                self.fail(&["deployment", name, "engine"], format!("unknown engine `{engine}`"), "known: embedded");
+                None
+            }
+            (Some(provider), None) => {
+                let Some(row) = rows.get(provider) else {
+                    let message = format!("unknown provider `{provider}` in deployment `{name}`");
+                    let hint = hint_of(provider, rows.keys().map(String::as_str));
+                    self.fail(&["deployment", name, "provider"], message, hint);
+                    return None;
+                };
+                self.remote(deployment, provider, written, row)
+            }
+            _ => {
+                let hint = "`provider` for a model at a provider, `engine = \"embedded\"` for the model inside";
+                self.fail(
+                    &["deployment", name],
+                    format!("deployment `{name}` needs either `provider` or `engine`"),
+                    hint,
+                );
+                None
+            }
+        }
+    }
+
+    /// What the file itself says of a deployment.
+    fn facts(
+        &mut self,
+        name: &str,
+        written: &DeploymentFile,
+        contracts: &BTreeMap<String, ContractFile>,
+    ) -> Option<Deployment> {
+        let mut deployment = Deployment {
+            name: name.to_owned(),
+            model: written.model.clone().unwrap_or_else(|| name.to_owned()),
+            maker: written.maker.clone().unwrap_or_default(),
+            host: written.host.clone().unwrap_or_default(),
+            invoicer: written.invoicer.clone().unwrap_or_default(),
+            account: written.account.clone().unwrap_or_default(),
+            region: written.region.clone(),
+            family: written.family.clone(),
+            has: self.caps(name, "has", &written.has),
+            lacks: self.caps(name, "lacks", &written.lacks),
+            context: written.context,
+            max_output: written.max_output,
+            price: written.price.map(price),
+            quality: written.quality,
+            order: written.order,
+            ..Deployment::default()
+        };
+        if let Some(contract) = &written.contract {
+            let Some(terms) = contracts.get(contract) else {
+                let message = format!("unknown contract `{contract}` in deployment `{name}`");
+                let hint = hint_of(contract, contracts.keys().map(String::as_str));
+                self.fail(&["deployment", name, "contract"], message, hint);
+                return None;
+            };
+            deployment.data.clone_from(&terms.data);
+            if let Some(ends) = &terms.ends {
+                let Some(last) = date(ends) else {
+                    let message = format!("`{ends}` is no date");
+                    self.fail(&["contract", contract, "ends"], message, "write it like 2032-12-31");
+                    return None;
+                };
+                // The last day itself still counts.
+                deployment.contract_ends = Some(Wall::from_unix(last.unix() + 86_400));
+            }
+        }
+        Some(deployment)
+    }
+
+    fn caps(&mut self, name: &str, field: &str, words: &[String]) -> Caps {
+        words.iter().fold(Caps::NONE, |caps, word| match Cap::ALL.into_iter().find(|cap| cap.name() == word) {
+            Some(cap) => caps.with(cap, true),
+            None => {
+                let known: Vec<&str> = Cap::ALL.iter().map(|cap| cap.name()).collect();
+                let message = format!("unknown capability `{word}` in deployment `{name}`");
+                self.fail(&["deployment", name, field], message, format!("known: {}", known.join(", ")));
+                caps
+            }
+        })
+    }
+
+    fn remote(
+        &mut self,
+        mut deployment: Deployment,
+        provider: &str,
+        written: &DeploymentFile,
+        row: &ProviderRow,
+    ) -> Option<(Deployment, UnitSpec)> {
+        let name = deployment.name.clone();
+        let or = |fact: &mut String, default: &str| {
+            if fact.is_empty() {
+                default.clone_into(fact);
+            }
+        };
+        provider.clone_into(&mut deployment.provider);
+        or(&mut deployment.host, row.host.as_deref().unwrap_or(provider));
+        or(&mut deployment.maker, row.maker.as_deref().unwrap_or("unknown"));
+        let host = deployment.host.clone();
+        or(&mut deployment.invoicer, row.invoicer.as_deref().unwrap_or(&host));
+        or(&mut deployment.account, row.account.as_deref().unwrap_or(provider));
+        let wire = written.wire.as_deref().or_else(|| row.wires.first().map(String::as_str)).unwrap_or("openai-chat");
+        let Some(protocol) = protocol(wire) else {
+            let hint = hint_of(wire, PROTOCOLS.iter().map(|known| known.id().name()));
+            self.fail(&["deployment", &name, "wire"], format!("unknown wire `{wire}` in deployment `{name}`"), hint);
+            return None;
+        };
+        deployment.wires = vec![protocol.id()];
+        let scheme_name = row.auth.as_deref().unwrap_or("bearer");
+        let Some(scheme) = auth::scheme(scheme_name) else {
+            let hint = hint_of(scheme_name, auth::SCHEMES.iter().map(|known| known.name()));
+            self.fail(&["provider", provider, "auth"], format!("unknown auth scheme `{scheme_name}`"), hint);
+            return None;
+        };
+        let secret = self.secret(provider, row, scheme.needs_secret())?;
+        let region = written.region.as_deref();
+        let base_url = region.and_then(|region| row.regions.get(region)).or(row.base_url.as_ref())?;
+        let base_url = base_url.replace("{region}", region.unwrap_or_default());
+        let mut headers = Vec::new();
+        for (header, value) in &row.headers {
+            match (HeaderName::try_from(header), HeaderValue::try_from(value)) {
+                (Ok(header), Ok(value)) => headers.push((header, value)),
+                _ => self.fail(
+                    &["provider", provider, "headers"],
+                    format!("`{header}` is no HTTP header"),
+                    "letters, digits and `-`",
+                ),
+            }
+        }
+        let target =
+            Target { model: deployment.model.clone(), signer: provider.to_owned(), quirks: row.quirks.clone() };
+        Some((deployment, UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers }))
+    }
+
+    fn secret(&mut self, provider: &str, row: &ProviderRow, needed: bool) -> Option<auth::Secret> {
+        let path = ["provider", provider, "key"];
+        match &row.key {
+            Some(reference) => match secret::resolve(reference) {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    let hint = "set it, or name another with `key = \"env:NAME\"` or `key = \"file:/path\"`";
+                    self.fail(&path, format!("provider `{provider}` has no key: {error}"), hint);
+                    None
+                }
+            },
+            None if needed => {
+                let message = format!("provider `{provider}` needs a key");
+                self.fail(&path, message, "add `key = \"env:NAME\"`, or `auth = \"none\"` if it needs none");
+                None
+            }
+            None => Some(auth::Secret::default()),
+        }
+    }
+}
+
+/// `did you mean …? known: …`.
+fn hint_of<'a>(wrong: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let all: Vec<&str> = known.clone().collect();
+    let near = policy::plan::nearest(wrong, known);
+    let known = format!("known: {}", all.join(", "));
+    match near.first() {
+        Some(near) => format!("did you mean `{near}`? {known}"),
+        None => known,
+    }
+}
+
+fn price(written: PriceFile) -> Price {
+    Price {
+        input: dollars(written.input),
+        cache_read: dollars(written.cache_read.unwrap_or(written.input)),
+        output: dollars(written.output),
+    }
+}
+
+/// Dollars as written, in billionths; negative and absurd ones are bounded.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
+fn dollars(written: f64) -> NanoUsd {
+    NanoUsd((written.clamp(0.0, 1e9) * 1e9).round() as u64)
+}
+
+fn date(text: &str) -> Option<Wall> {
+    let date: jiff::civil::Date = text.parse().ok()?;
+    Some(Wall::from_date(i64::from(date.year()), u8::try_from(date.month()).ok()?, u8::try_from(date.day()).ok()?))
+}

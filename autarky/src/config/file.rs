@@ -1,0 +1,164 @@
+//! The configuration as written: one TOML file. Every field's doc comment is its reference. Nothing is looked up and
+//! nothing is decided here; unknown fields are refused.
+
+use gateway::upstream::ProviderRow;
+use policy::Rules;
+use policy::rules::DataTerm;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConfigFile {
+    /// The process itself.
+    pub(crate) server: ServerFile,
+    /// The model inside.
+    pub(crate) house: HouseFile,
+    /// Providers: each adds to a row of the catalog or makes a new one.
+    pub(crate) provider: BTreeMap<String, ProviderRow>,
+    /// Contracts.
+    pub(crate) contract: BTreeMap<String, ContractFile>,
+    /// What requests can be sent to.
+    pub(crate) deployment: BTreeMap<String, DeploymentFile>,
+    /// Who calls.
+    pub(crate) product: BTreeMap<String, Rules>,
+}
+
+/// The process itself.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerFile {
+    /// Address and port for clients.
+    pub(crate) listen: SocketAddr,
+    /// Folder of the ledger and the keys. Empty: `autarky` in the user's data folder.
+    pub(crate) data: Option<PathBuf>,
+    /// Largest request body, in MiB.
+    pub(crate) body_mib: usize,
+    /// Most requests under way at the same time; more are refused at once with 503 and a time to wait.
+    pub(crate) in_flight: usize,
+    /// Seconds that open requests have to end after the process was told to stop.
+    pub(crate) drain_s: u64,
+    /// What a deployment without a known price is taken to cost at most, in US dollars per million tokens.
+    pub(crate) unknown_usd_per_million: f64,
+}
+
+impl Default for ServerFile {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: None,
+            body_mib: 32,
+            in_flight: 10_000,
+            drain_s: 30,
+            unknown_usd_per_million: 100.0,
+        }
+    }
+}
+
+/// The model inside: a GGUF file that runs in a child process of this binary.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HouseFile {
+    /// The weights: a GGUF file. Empty: the default model, which `autarky house fetch` brings.
+    pub(crate) gguf: Option<PathBuf>,
+    /// Tokens of context, shared by all conversations of the moment. Default 8192.
+    pub(crate) context: Option<u32>,
+    /// Conversations answered at the same time. Default 32.
+    pub(crate) slots: Option<u32>,
+    /// Threads while a single conversation is answered. Default 1: more collapse on a busy machine.
+    pub(crate) threads: Option<u32>,
+    /// Threads for prompts and several conversations at once. Default: one per core.
+    pub(crate) threads_batch: Option<u32>,
+    /// Conversations that may wait for a slot. Default 256.
+    pub(crate) queue: Option<u32>,
+    /// Most tokens of an answer whose request sets no limit. Default 2048.
+    pub(crate) max_output_tokens: Option<u32>,
+    /// A LoRA adapter: a GGUF file laid over the weights.
+    pub(crate) adapter: Option<PathBuf>,
+    /// How strongly the adapter counts. Default 1.
+    pub(crate) adapter_scale: Option<f32>,
+    /// Layers computed on the GPU (builds with the feature `cuda`). Default 0.
+    pub(crate) gpu_layers: Option<u32>,
+    /// Whether Q4_1 weights are rewritten once as Q8_0, which doubles prompt speed. Default true.
+    pub(crate) transcode: Option<bool>,
+    /// Seconds without a request after which the weights leave memory. Default: never.
+    pub(crate) idle_unload: Option<u64>,
+    /// Whether the weights are loaded at start instead of at the first request.
+    pub(crate) preload: bool,
+}
+
+/// A contract.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ContractFile {
+    /// The other party.
+    pub(crate) with: String,
+    /// Its last day, `YYYY-MM-DD`.
+    pub(crate) ends: Option<String>,
+    /// Days of notice.
+    pub(crate) notice_days: Option<u32>,
+    /// What answers may be used for: `eval`, `task-model`, `general-model`.
+    pub(crate) outputs_for: Vec<String>,
+    /// What it promises about data.
+    #[schemars(with = "Vec<String>")]
+    pub(crate) data: Vec<DataTerm>,
+}
+
+/// What a request can be sent to: a model at a provider, or the model inside.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeploymentFile {
+    /// The provider: a row of the catalog or of this file. Not beside `engine`.
+    pub(crate) provider: Option<String>,
+    /// `embedded`: the model inside. Not beside `provider`.
+    pub(crate) engine: Option<String>,
+    /// The model as the provider calls it. Default: the deployment's name.
+    pub(crate) model: Option<String>,
+    /// The wire to speak. Default: the provider's first.
+    pub(crate) wire: Option<String>,
+    /// Who trained the model. Default: the provider's maker.
+    pub(crate) maker: Option<String>,
+    /// Whose machines run it. Default: the provider's host.
+    pub(crate) host: Option<String>,
+    /// Who bills. Default: the provider's invoicer.
+    pub(crate) invoicer: Option<String>,
+    /// The account at the provider. Default: the provider's.
+    pub(crate) account: Option<String>,
+    /// Where it runs.
+    pub(crate) region: Option<String>,
+    /// The model's family.
+    pub(crate) family: Option<String>,
+    /// The contract it is used under.
+    pub(crate) contract: Option<String>,
+    /// Context window in tokens.
+    pub(crate) context: Option<u64>,
+    /// Most tokens of one answer.
+    pub(crate) max_output: Option<u64>,
+    /// What it can do: `tools`, `images`, `audio`, `documents`, `structured`, `reasoning`, `logprobs`.
+    pub(crate) has: Vec<String>,
+    /// What it cannot do, same words. What is in neither list is unknown.
+    pub(crate) lacks: Vec<String>,
+    /// Quality, 0 to 1, by the company's own evaluation.
+    pub(crate) quality: Option<f64>,
+    /// Price in US dollars per million tokens.
+    pub(crate) price: Option<PriceFile>,
+    /// Its place in the preferred order, the lowest first; equal numbers share the load. Default: as written below
+    /// each product's `models`, else 0.
+    pub(crate) order: u32,
+}
+
+/// A price in US dollars per million tokens.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PriceFile {
+    /// Of the prompt.
+    pub(crate) input: f64,
+    /// Of prompt tokens read from the cache. Default: as `input`.
+    pub(crate) cache_read: Option<f64>,
+    /// Of the answer.
+    pub(crate) output: f64,
+}

@@ -1,0 +1,85 @@
+//! Wiring: the only place that knows every concrete type. A checked configuration becomes a running setup here.
+
+pub(crate) mod house;
+pub(crate) mod keys;
+pub(crate) mod reload;
+
+use crate::config::file::ServerFile;
+use crate::config::{Checked, UnitSpec, paths};
+use gateway::setup::{ServeLimits, Setup, Unit};
+use gateway::tap::Facts;
+use gateway::upstream::Backend;
+use gateway::upstream::remote::{Remote, RemoteConfig, RemoteError};
+use gateway::upstream::transport::Transport;
+use house::HouseBackend;
+use ledger::Name;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What lives as long as the process and every configuration uses.
+pub(crate) struct Parts {
+    /// Connections to providers.
+    pub(crate) transport: Transport,
+    /// The model inside.
+    pub(crate) house: Arc<HouseBackend>,
+}
+
+/// Longest time to make a connection. Per-product limits are measured around it.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+
+impl Parts {
+    /// The parts for a process.
+    pub(crate) fn new(house: HouseBackend) -> Self {
+        Self { transport: Transport::new(CONNECT_TIME), house: Arc::new(house) }
+    }
+}
+
+/// Builds what `checked` describes. `before` is the setup it replaces; what is known of deployments that stay is kept.
+///
+/// # Errors
+/// When a deployment's address or key cannot be used.
+pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> Result<Setup, RemoteError> {
+    let Checked { server, fleet, units: specs, version, .. } = checked;
+    let mut units = Vec::with_capacity(specs.len());
+    for (deployment, spec) in fleet.deployments().iter().zip(specs) {
+        let backend: Arc<dyn Backend> = match spec {
+            UnitSpec::House => Arc::clone(&parts.house) as Arc<dyn Backend>,
+            UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers } => {
+                let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
+                Arc::new(Remote::new(config, parts.transport.clone())?)
+            }
+        };
+        let protocol = backend.protocol().map(|protocol| protocol.id().name());
+        let facts = Facts::of(deployment, protocol, Some(&version));
+        units.push(Unit { backend, facts });
+    }
+    let live = gateway::run::live::LiveView::new(&fleet, before.map(|setup| (&*setup.fleet, &*setup.live)));
+    Ok(Setup {
+        products: fleet.products().iter().map(|product| Name::from(product.name())).collect(),
+        policy_version: Name::from(version.as_str()),
+        live: Arc::new(live),
+        limits: ServeLimits {
+            body_bytes: server.body_mib.saturating_mul(1024 * 1024),
+            in_flight: server.in_flight,
+            ..ServeLimits::default()
+        },
+        units,
+        fleet,
+    })
+}
+
+/// The folder of the ledger and the keys.
+pub(crate) fn data_folder(server: &ServerFile) -> PathBuf {
+    server.data.clone().unwrap_or_else(paths::default_data)
+}
+
+/// The ledger's database.
+pub(crate) fn database(data: &Path) -> PathBuf {
+    data.join("ledger.db")
+}
+
+/// The ledger's journal.
+pub(crate) fn journal(data: &Path) -> PathBuf {
+    data.join("journal")
+}

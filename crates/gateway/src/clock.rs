@@ -1,0 +1,44 @@
+//! The clocks of the data plane, read here and handed as arguments to the pure rooms: `Tick` (monotonic, since the
+//! process began) for every limit, wall time for ledger rows only.
+
+use policy::Tick;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The process's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock {
+    /// Time since the process began.
+    #[must_use]
+    pub fn tick(&self) -> Tick {
+        self.tick_of(Instant::now())
+    }
+
+    /// `instant` as time since the process began.
+    #[must_use]
+    pub fn tick_of(&self, instant: Instant) -> Tick {
+        Tick::new(instant.saturating_duration_since(self.start))
+    }
+}
+
+/// Unix time in microseconds.
+#[must_use]
+pub fn unix_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Microseconds of `duration`.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,100 @@
+//! The body of an answer: whole bytes, or a stream that is written by a future of its own. The future runs inside the
+//! connection's task, polled by the body: no task is spawned, nothing wakes another thread, and a client that leaves
+//! drops the future at once.
+
+use crate::upstream::BoxFuture;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+/// Pieces that may wait for the client before the writer waits.
+const MOST: usize = 16;
+
+/// Where a stream's writer puts its pieces. Used by one task only; the mutex is never contended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outbox(Arc<Mutex<VecDeque<Bytes>>>);
+
+impl Outbox {
+    /// Puts `bytes` out, waiting while the client is slow. The body polls the writer again whenever it has handed a
+    /// piece on, so no waker is needed.
+    pub(crate) async fn send(&self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        poll_fn(|_| if self.queue(|queue| queue.len()) < MOST { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.queue(|queue| queue.push_back(bytes));
+    }
+
+    fn queue<T>(&self, with: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    /// Whole bytes.
+    Whole(Full<Bytes>),
+    /// A stream.
+    Stream {
+        /// Where the writer puts its pieces.
+        outbox: Outbox,
+        /// The writer; `None`: it is done.
+        writer: Option<BoxFuture<'static, ()>>,
+    },
+}
+
+impl AnswerBody {
+    /// Whole bytes.
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Full::new(bytes.into()))
+    }
+
+    /// What the writer that `make` makes puts into its outbox.
+    pub(crate) fn stream(make: impl FnOnce(Outbox) -> BoxFuture<'static, ()>) -> Self {
+        let outbox = Outbox::default();
+        Self::Stream { outbox: outbox.clone(), writer: Some(make(outbox)) }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream { outbox, writer } => {
+                if let Some(future) = writer
+                    && future.as_mut().poll(cx).is_ready()
+                {
+                    *writer = None;
+                }
+                match outbox.queue(VecDeque::pop_front) {
+                    Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    None if writer.is_none() => Poll::Ready(None),
+                    None => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Stream { outbox, writer } => writer.is_none() && outbox.queue(|queue| queue.is_empty()),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Stream { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! One upstream call: begun in the ledger, asked, and brought to its first real event (to its end, where a whole answer
+//! is wanted), so that every fault before that can still be answered by another leg.
+
+use super::{Run, Tried};
+use crate::setup::Unit;
+use crate::tap::Entry;
+use crate::tap::entry::Chosen;
+use crate::upstream::{CallTerms, Items, Reply, ReplyBody, Timing};
+use canon::answer::Fold;
+use canon::{Fault, FaultKind, Loss, Response};
+use futures_util::StreamExt;
+use ledger::Name;
+use policy::{Degraded, Leg};
+use std::time::{Duration, Instant};
+
+/// An answer that has really begun.
+pub struct Begun {
+    /// The answer.
+    pub body: ReplyBody,
+    /// What watches it on its way.
+    pub watched: Watched,
+    /// Who answers.
+    pub deployment: Name,
+    /// Number of the attempt.
+    pub attempts: u32,
+    /// Why the answer is less than what was asked for.
+    pub degraded: Option<Degraded>,
+    /// What could not be said.
+    pub losses: Vec<Loss>,
+}
+
+/// What watches a begun answer on its way.
+pub struct Watched {
+    /// Its ledger entry, still open.
+    pub entry: Entry,
+    /// Where `LiveView` keeps what is known of the deployment.
+    pub ix: policy::DeploymentIx,
+    /// How long a stream may be silent.
+    pub silence: Duration,
+    /// When it must be over.
+    pub deadline: Instant,
+}
+
+pub(super) async fn attempt(run: &Run<'_>, unit: &Unit, leg: &Leg, number: u32, chosen: Chosen) -> Tried {
+    let timeouts = run.product.rules().timeouts;
+    let terms = CallTerms {
+        deadline: run.deadline,
+        // A whole answer takes its time, and its silence says nothing; only the deadline bounds it.
+        first_token: if run.ask.peek.stream { timeouts.first_token() } else { timeouts.deadline() },
+        silence: timeouts.silence(),
+    };
+    let live = &run.setup.live;
+    let force = leg.degraded == Some(Degraded::Unhealthy);
+    let Some(flight) = live.begin(run.product, leg.deployment, force, run.gateway.clock.tick()) else {
+        return Tried::NotNow;
+    };
+    let mut entry =
+        Entry::begin((&run.gateway.journal, &run.gateway.metrics), &run.common, &unit.facts, number, chosen);
+    let answered = match unit.backend.call(run.ask, terms).await {
+        Ok(reply) => whole_if_wanted(run, reply).await,
+        Err(fault) => Err(fault),
+    };
+    match answered {
+        Ok(Reply { body, losses, timing }) => {
+            entry.answered(&timing, &losses);
+            flight.answered(&timing, &run.ask.peek.facets, run.gateway.clock.tick());
+            Tried::Begun(Box::new(Begun {
+                body,
+                watched: Watched { entry, ix: leg.deployment, silence: terms.silence, deadline: terms.deadline },
+                deployment: unit.facts.deployment().clone(),
+                attempts: number,
+                degraded: leg.degraded,
+                losses,
+            }))
+        }
+        Err(fault) => {
+            tracing::warn!(
+                request = %run.common.id,
+                deployment = %unit.facts.deployment(),
+                attempt = number,
+                error.type = fault.kind.name(),
+                status = fault.status,
+                "an attempt failed: {fault}"
+            );
+            flight.failed(&fault, run.gateway.clock.tick());
+            entry.fail(&fault, None);
+            Tried::Failed(fault)
+        }
+    }
+}
+
+/// Collects events into a whole answer where the client wants one.
+async fn whole_if_wanted(run: &Run<'_>, reply: Reply) -> Result<Reply, Fault> {
+    match reply.body {
+        ReplyBody::Events(items) if !run.ask.peek.stream => {
+            let left = run.deadline.saturating_duration_since(Instant::now());
+            let answer = tokio::time::timeout(left, collect(*items)).await.map_err(|_| {
+                Fault::gateway(FaultKind::Deadline, "the answer was not complete before the request's deadline")
+            })??;
+            let timing = Timing { ..reply.timing };
+            Ok(Reply { body: ReplyBody::Whole(Box::new(answer)), timing, ..reply })
+        }
+        body => Ok(Reply { body, ..reply }),
+    }
+}
+
+async fn collect(mut items: Items) -> Result<Response, Fault> {
+    let mut fold = Fold::default();
+    for event in &items.first {
+        fold.event(event);
+    }
+    while let Some(event) = items.rest.next().await {
+        fold.event(&event?);
+    }
+    fold.into_response().ok_or_else(|| Fault::provider(FaultKind::Cut, "the answer ended before it was complete"))
+}

@@ -1,0 +1,78 @@
+//! Who may call: a key leads to its product, with no database on the way. Requests without a key belong to the
+//! anonymous product, where one is configured; keys of ours (`ak-…`) that are wrong are refused even then.
+
+use crate::access::Access;
+use crate::setup::Setup;
+use canon::{Fault, FaultKind};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use ledger::Name;
+use policy::{Permit, ProductIx};
+use std::net::IpAddr;
+
+/// What the keys of ours begin with.
+const OURS: &str = "ak-";
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// The product.
+    pub(super) product: ProductIx,
+    /// The team of the key.
+    pub(super) team: Option<Name>,
+    /// Id of the key.
+    pub(super) key: Option<Name>,
+    /// What the key may use; `None`: all that the product may.
+    pub(super) permit: Option<Permit>,
+}
+
+/// Finds out who calls.
+pub(super) fn admit(
+    setup: &Setup,
+    access: &Access,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    peer: IpAddr,
+    micros: i64,
+) -> Result<Caller, Fault> {
+    let anonymous = setup.fleet.anonymous();
+    let secret = match (secret(headers, query), anonymous) {
+        (Some(secret), None) => secret,
+        (Some(secret), Some(_)) if secret.starts_with(OURS) => secret,
+        (_, Some(product)) => return Ok(Caller { product, team: None, key: None, permit: None }),
+        (None, None) => {
+            return Err(refused("no key: send yours as `Authorization: Bearer ak-…` or `x-api-key: ak-…`"));
+        }
+    };
+    let ring = access.ring();
+    let key = ring.verify(secret, micros).map_err(|error| refused(&error.to_string()))?;
+    if !key.allows_address(peer) {
+        return Err(Fault::client(FaultKind::Forbidden, "the key may not be used from this address"));
+    }
+    let product = setup.fleet.product_named(&key.product).ok_or_else(|| {
+        let message = format!("the key's product `{}` is no longer configured", key.product);
+        Fault::client(FaultKind::Forbidden, message)
+    })?;
+    let permit = (!key.models.is_empty()).then(|| {
+        let models: Vec<String> = key.models.iter().map(ToString::to_string).collect();
+        setup.fleet.permit(&models)
+    });
+    Ok(Caller { product, team: key.team.clone(), key: Some(key.id.clone()), permit })
+}
+
+fn refused(message: &str) -> Fault {
+    Fault::client(FaultKind::Unauthenticated, message)
+}
+
+/// The secret, from whichever place the client's SDK puts it.
+fn secret<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    text(AUTHORIZATION.as_str())
+        .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
+        .or_else(|| text("x-api-key"))
+        .or_else(|| text("api-key"))
+        .or_else(|| text("x-goog-api-key"))
+        .or_else(|| query?.split('&').find_map(|pair| pair.strip_prefix("key=")))
+        .map(str::trim)
+        .filter(|secret| !secret.is_empty())
+}

@@ -1,0 +1,143 @@
+//! A request's phases, in order, on one page: accept, admit, read, plan, run, reply. Each is a call into another
+//! room; nothing is decided here.
+
+use super::admit::{self, Caller};
+use super::reply;
+use super::route::{self, Place};
+use super::{read, system};
+use crate::clock;
+use crate::outbox::AnswerBody;
+use crate::run::{Run, Unanswered};
+use crate::setup::{Gateway, Setup};
+use crate::tap::entry::Common;
+use crate::upstream::Ask;
+use canon::wire::{Dialect, Params, RouteKind};
+use canon::{Fault, FaultKind};
+use http::{Request, Response, request};
+use hyper::body::Incoming;
+use ledger::{Candidate, Name, RequestId};
+use policy::{Plan, PlanInput, Wall};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Answers one request, whatever it is.
+pub(super) async fn exchange(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<AnswerBody> {
+    let (head, body) = request.into_parts();
+    match route::find(&head.method, head.uri.path()) {
+        Place::Answer { dialect, kind, params } => {
+            let id = RequestId::new(millis(clock::unix_micros()), chance());
+            let answer = answer(&gateway, (dialect, kind, params), &head, body, peer, id).await;
+            let response = answer.unwrap_or_else(|unanswered| reply::fault(dialect, &unanswered, id));
+            gateway.metrics.answer(dialect.id().name(), response.status().as_u16());
+            response
+        }
+        place => system::answer(&gateway, &place, &head, peer),
+    }
+}
+
+async fn answer(
+    gateway: &Arc<Gateway>,
+    (dialect, kind, params): (&'static dyn Dialect, RouteKind, Params),
+    head: &request::Parts,
+    body: Incoming,
+    peer: SocketAddr,
+    id: RequestId,
+) -> Result<Response<AnswerBody>, Unanswered> {
+    // accept
+    let setup = gateway.setup();
+    let place = gateway.enter(setup.limits.in_flight).ok_or_else(too_many)?;
+    if kind == RouteKind::CountTokens {
+        return Err(Fault::client(FaultKind::NotFound, "counting tokens is not offered on this path yet").into());
+    }
+    // admit
+    let micros = clock::unix_micros();
+    let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
+    // read
+    let ask = Arc::new(read::read(dialect, params, body, setup.limits).await?);
+    // plan
+    let product = setup.fleet.product(caller.product);
+    let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
+    // run
+    setup.live.request(caller.product);
+    let run = Run {
+        gateway,
+        setup: &setup,
+        product,
+        ask: &ask,
+        common: common(&setup, &caller, &ask, &plan, id),
+        deadline: Instant::now() + product.rules().timeouts.deadline(),
+    };
+    let begun = run.carry_out(&plan).await?;
+    // reply (and tap, which the entry inside `begun` does)
+    Ok(reply::reply(gateway, &setup, &ask, begun, id, place))
+}
+
+fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {
+    let input = PlanInput {
+        facets: &ask.peek.facets,
+        model: ask.peek.model.as_deref().unwrap_or_default(),
+        product: setup.fleet.product(caller.product),
+        fleet: &setup.fleet,
+        view: &*setup.live,
+        now: gateway.clock.tick(),
+        wall,
+        #[expect(clippy::cast_possible_truncation, reason = "64 random bits of 128")]
+        chance: chance() as u64,
+        dialect: Some(ask.dialect.id()),
+        permit: caller.permit.as_ref(),
+        exclude: &[],
+        warm: None,
+        bound: None,
+    };
+    policy::plan(&input).map_err(|refusal| refusal.fault)
+}
+
+/// What all ledger rows of a request share.
+fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId) -> Common {
+    let name =
+        |ix: policy::DeploymentIx| setup.unit(ix).map(|unit| unit.facts.deployment().clone()).unwrap_or_default();
+    let legs = plan.legs.iter().map(|leg| Candidate {
+        deployment: name(leg.deployment),
+        dropped: None,
+        score: Some(f64::from(leg.score)),
+    });
+    let dropped = plan.dropped.iter().map(|dropped| Candidate {
+        deployment: name(dropped.deployment),
+        dropped: Some(Name::from(dropped.reason.name())),
+        score: None,
+    });
+    Common {
+        id,
+        product: setup.products.get(caller.product.index()).cloned().unwrap_or_default(),
+        team: caller.team.clone(),
+        key: caller.key.clone(),
+        dialect: Name::from(ask.dialect.id().name()),
+        model: ask.peek.model.as_deref().map(Name::from),
+        policy: setup.policy_version.clone(),
+        candidates: legs.chain(dropped).collect(),
+        stream: ask.peek.stream,
+        locked_by: ask.peek.facets.state.then(|| Name::from("stored state")),
+        bytes_in: ask.body.len() as u64,
+    }
+}
+
+fn too_many() -> Fault {
+    Fault::gateway(FaultKind::Overloaded, "too many requests are under way").after(Duration::from_secs(1))
+}
+
+/// 128 random bits.
+fn chance() -> u128 {
+    let mut bytes = [0; 16];
+    // The system's random numbers do not fail after start; an id of zeros would still sort by time.
+    let _ = getrandom::fill(&mut bytes);
+    u128::from_le_bytes(bytes)
+}
+
+fn millis(micros: i64) -> u64 {
+    u64::try_from(micros / 1_000).unwrap_or(0)
+}

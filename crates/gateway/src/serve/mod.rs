@@ -1,0 +1,12 @@
+//! What clients see of us: sockets in, answers out. `exchange` names the phases of a request in order, each in a file
+//! of its own; `system` answers health, metrics and model lists. Nothing here knows a provider.
+
+mod admit;
+mod exchange;
+mod listen;
+mod read;
+mod reply;
+mod route;
+mod system;
+
+pub use listen::Listener;

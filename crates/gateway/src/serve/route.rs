@@ -1,0 +1,69 @@
+//! Where a path leads: made from the dialects' own routes, so that a new wire is routed the moment it is listed.
+
+use canon::wire::{DIALECTS, Dialect, Params, Route, RouteKind};
+use http::Method;
+
+/// Where a request leads.
+pub(super) enum Place {
+    /// An answer on a dialect.
+    Answer {
+        /// The dialect.
+        dialect: &'static dyn Dialect,
+        /// What is asked for.
+        kind: RouteKind,
+        /// What the path said.
+        params: Params,
+    },
+    /// A list of models.
+    Models,
+    /// One model.
+    Model(String),
+    /// Is the process alive?
+    Health,
+    /// Can it serve?
+    Ready,
+    /// Counters.
+    Metrics,
+    /// A known path, another method.
+    WrongMethod,
+    /// No such path.
+    Nowhere,
+}
+
+/// Finds where `method path` leads.
+pub(super) fn find(method: &Method, path: &str) -> Place {
+    let mut known_path = false;
+    for dialect in DIALECTS {
+        for route in dialect.routes() {
+            let Some(params) = fits(route, path) else { continue };
+            known_path = true;
+            if route.method == method.as_str() {
+                return Place::Answer { dialect: *dialect, kind: route.kind, params };
+            }
+        }
+    }
+    if known_path {
+        return Place::WrongMethod;
+    }
+    let place = match path {
+        "/v1/models" => Place::Models,
+        "/healthz" => Place::Health,
+        "/readyz" => Place::Ready,
+        "/metrics" => Place::Metrics,
+        _ => match path.strip_prefix("/v1/models/") {
+            Some(model) if !model.is_empty() => Place::Model(model.to_owned()),
+            _ => return Place::Nowhere,
+        },
+    };
+    if matches!(*method, Method::GET | Method::HEAD) { place } else { Place::WrongMethod }
+}
+
+/// What the path says, if it fits the route.
+fn fits(route: &Route, path: &str) -> Option<Params> {
+    let stream = route.kind == RouteKind::GenerateStream;
+    let Some((head, tail)) = route.path.split_once("{model}") else {
+        return (route.path == path).then_some(Params { model: None, stream });
+    };
+    let model = path.strip_prefix(head)?.strip_suffix(tail)?;
+    (!model.is_empty()).then(|| Params { model: Some(model.to_owned()), stream })
+}

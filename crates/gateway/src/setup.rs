@@ -1,0 +1,153 @@
+//! The running gateway: what lives as long as the process (`Gateway`), and what a configuration makes (`Setup`), which
+//! a reload swaps as a whole. A request works with the setup that it began with.
+
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::run::live::LiveView;
+use crate::tap::{Facts, Metrics};
+use crate::tasks::Tasks;
+use crate::upstream::Backend;
+use arc_swap::ArcSwap;
+use ledger::{Journal, Name};
+use policy::{DeploymentIx, Fleet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Bounds on what clients may send.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// Largest request body, in bytes.
+    pub body_bytes: usize,
+    /// Longest time to receive a body.
+    pub body_time: Duration,
+    /// Most requests under way; more are refused early with 503.
+    pub in_flight: usize,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self { body_bytes: 32 * 1024 * 1024, body_time: Duration::from_secs(30), in_flight: 10_000 }
+    }
+}
+
+/// One deployment, ready to be asked.
+pub struct Unit {
+    /// Who answers.
+    pub backend: Arc<dyn Backend>,
+    /// What the ledger writes about it.
+    pub facts: Facts,
+}
+
+/// What one configuration makes.
+pub struct Setup {
+    /// Deployments and products.
+    pub fleet: Arc<Fleet>,
+    /// By `DeploymentIx`.
+    pub units: Vec<Unit>,
+    /// Product names by `ProductIx`.
+    pub products: Vec<Name>,
+    /// Version of the rules, as the ledger writes it.
+    pub policy_version: Name,
+    /// What is known of the deployments now; kept over reloads for those that stay.
+    pub live: Arc<LiveView>,
+    /// Bounds on what clients may send.
+    pub limits: ServeLimits,
+}
+
+impl Setup {
+    /// The unit at `ix`.
+    #[must_use]
+    pub fn unit(&self, ix: DeploymentIx) -> Option<&Unit> {
+        self.units.get(ix.index())
+    }
+}
+
+/// What is missing until the gateway is ready.
+pub trait Readiness: Send + Sync {
+    /// Each missing thing in words; empty: ready.
+    fn missing(&self) -> Vec<String>;
+}
+
+/// What lives as long as the process.
+pub struct Gateway {
+    setup: ArcSwap<Setup>,
+    /// Who may call.
+    pub access: Access,
+    /// The ledger's journal.
+    pub journal: Arc<Journal>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Tracked tasks.
+    pub tasks: Tasks,
+    /// The process's clock.
+    pub clock: Clock,
+    readiness: Box<dyn Readiness>,
+    in_flight: AtomicUsize,
+}
+
+impl Gateway {
+    /// A gateway that starts with `setup`.
+    #[must_use]
+    pub fn new(
+        setup: Setup,
+        access: Access,
+        journal: Arc<Journal>,
+        clock: Clock,
+        readiness: Box<dyn Readiness>,
+    ) -> Self {
+        Self {
+            setup: ArcSwap::from_pointee(setup),
+            access,
+            journal,
+            metrics: Arc::default(),
+            tasks: Tasks::default(),
+            clock,
+            readiness,
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// The setup of now.
+    #[must_use]
+    pub fn setup(&self) -> Arc<Setup> {
+        self.setup.load_full()
+    }
+
+    /// Takes a new configuration over; requests under way keep the old one.
+    pub fn reload(&self, setup: Setup) {
+        self.setup.store(Arc::new(setup));
+    }
+
+    /// What is missing until it is ready.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = self.readiness.missing();
+        if self.tasks.is_stopping() {
+            missing.push("the process is shutting down".to_owned());
+        }
+        missing
+    }
+
+    /// A place among the requests under way; `None`: there are too many.
+    pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<Place> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= most {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.metrics.in_flight().inc();
+        Some(Place { gateway: Arc::clone(self) })
+    }
+}
+
+/// A place among the requests under way, given back when dropped.
+pub(crate) struct Place {
+    gateway: Arc<Gateway>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gateway.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.gateway.metrics.in_flight().dec();
+    }
+}

@@ -1,0 +1,8 @@
+//! What watches an answer pass: the ledger entry of an attempt (`entry`), what it costs (`price`), and the counters
+//! for dashboards (`metrics`). Nothing here decides, waits or touches the answer.
+
+pub mod entry;
+pub mod metrics;
+
+pub use entry::{Entry, Facts};
+pub use metrics::Metrics;

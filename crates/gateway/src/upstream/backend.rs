@@ -1,0 +1,87 @@
+//! The narrow waist: whatever can answer a request is a [`Backend`]. An attempt returns only with its first real
+//! event in hand, so that no fault can hide in an unopened stream.
+
+use super::Ask;
+pub use super::frames::{Piece, RawStream};
+use bytes::Bytes;
+use canon::wire::{Protocol, Seen};
+use canon::{Event, Fault, Loss, Response};
+use futures_util::Stream;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Events of an answer, as they come.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, Fault>> + Send>>;
+
+/// Whatever can answer a request.
+pub trait Backend: Send + Sync {
+    /// The wire it speaks; `None`: no wire, it answers in events.
+    fn protocol(&self) -> Option<&'static dyn Protocol>;
+    /// What saying `ask` there would lose; a dry run, nothing is sent.
+    ///
+    /// # Errors
+    /// When the request cannot be read.
+    fn losses(&self, ask: &Ask) -> Result<Vec<Loss>, Fault>;
+    /// Asks. Returns with the first real event in hand, or with a fault.
+    fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>>;
+}
+
+/// The clocks of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct CallTerms {
+    /// When the whole request must be answered.
+    pub deadline: Instant,
+    /// How long until the first real event (for whole answers: until the answer).
+    pub first_token: Duration,
+    /// How long a stream may be silent after it.
+    pub silence: Duration,
+}
+
+/// When things happened in one attempt, since its start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timing {
+    /// Until the answer's head was there.
+    pub head: Option<Duration>,
+    /// Until the first real event was there.
+    pub first_token: Option<Duration>,
+}
+
+/// An answer that has really begun.
+pub struct Reply {
+    /// The answer.
+    pub body: ReplyBody,
+    /// What the request said and the provider could not be told.
+    pub losses: Vec<Loss>,
+    /// When things happened.
+    pub timing: Timing,
+}
+
+/// The forms an answer comes in.
+pub enum ReplyBody {
+    /// Whole and untouched, on the client's own wire.
+    RawWhole {
+        /// The bytes as the provider wrote them.
+        body: Bytes,
+        /// What was seen in them.
+        seen: Box<Seen>,
+    },
+    /// Whole, in the canon.
+    Whole(Box<Response>),
+    /// A stream of bytes on the client's own wire.
+    RawStream(Box<RawStream>),
+    /// A stream of events.
+    Events(Box<Items>),
+}
+
+/// A stream of events whose first are already in hand.
+pub struct Items {
+    /// Events read while waiting for the first real one.
+    pub first: Vec<Event>,
+    /// The rest.
+    pub rest: EventStream,
+}

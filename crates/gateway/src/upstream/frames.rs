@@ -1,0 +1,170 @@
+//! A provider's stream whose bytes pass untouched: cut into whole frames, watched by the wire's `Scan`, handed on.
+//! Only whole frames are handed on, so a break never leaves half an event with the client.
+
+use bytes::{Bytes, BytesMut};
+use canon::frame::{Frame, SseReader};
+use canon::wire::{FrameNote, Scan, Seen};
+use canon::{Fault, FaultKind};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+
+/// How long to wait for the end of the provider's body once the wire's own end was seen.
+const END_OF_BODY: Duration = Duration::from_millis(50);
+
+/// One piece of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Whole frames as they came.
+    pub bytes: Bytes,
+    /// Whether the answer is complete with these.
+    pub last: bool,
+}
+
+/// A stream that passes untouched.
+pub struct RawStream {
+    body: FrameReader,
+    scan: Box<dyn Scan>,
+    /// Whether reports of usage are held back, since only we asked for them.
+    strip_reports: bool,
+    first: Option<Piece>,
+    over: bool,
+}
+
+impl RawStream {
+    /// Opens a stream: returns with the first real event in hand.
+    ///
+    /// # Errors
+    /// When the stream breaks, ends or reports an error before it.
+    pub(super) async fn open(body: Incoming, scan: Box<dyn Scan>, strip_reports: bool) -> Result<Self, Fault> {
+        let mut stream = Self { body: FrameReader::new(body), scan, strip_reports, first: None, over: false };
+        let mut held = BytesMut::new();
+        loop {
+            let (piece, begun) = stream.read().await?;
+            held.extend_from_slice(&piece.bytes);
+            if begun || piece.last {
+                stream.first = Some(Piece { bytes: held.freeze(), last: piece.last });
+                return Ok(stream);
+            }
+        }
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        self.scan.seen()
+    }
+
+    /// The next piece; `None` after the last.
+    ///
+    /// # Errors
+    /// When the stream breaks or reports an error.
+    pub async fn next(&mut self) -> Result<Option<Piece>, Fault> {
+        if let Some(piece) = self.first.take() {
+            return Ok(Some(piece));
+        }
+        if self.over {
+            return Ok(None);
+        }
+        loop {
+            let (piece, _) = self.read().await?;
+            if piece.last || !piece.bytes.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// Reads one piece, and whether it holds a real event.
+    async fn read(&mut self) -> Result<(Piece, bool), Fault> {
+        let Some(frames) = self.body.next().await? else {
+            self.over = true;
+            let Some(rest) = self.scan.close() else { return Err(cut()) };
+            return Ok((Piece { bytes: Bytes::from_static(rest), last: true }, false));
+        };
+        let (mut begun, mut last, mut passed) = (false, false, Passed::default());
+        for frame in frames {
+            match self.scan.frame(frame)? {
+                FrameNote::Report if self.strip_reports => continue,
+                FrameNote::Quiet | FrameNote::Report => {}
+                FrameNote::Content => begun = true,
+                FrameNote::End => last = true,
+            }
+            passed.add(&frame.raw);
+        }
+        self.over = last;
+        Ok((Piece { bytes: passed.finish(), last }, begun))
+    }
+
+    /// Reads on to the end of the body, briefly, so that the connection can be used again.
+    pub async fn drain(&mut self) {
+        // Too slow an end only costs the connection.
+        let _ = tokio::time::timeout(END_OF_BODY, self.body.next()).await;
+    }
+}
+
+/// Frames put together: one alone is not copied.
+#[derive(Default)]
+struct Passed {
+    only: Bytes,
+    more: BytesMut,
+}
+
+impl Passed {
+    fn add(&mut self, raw: &Bytes) {
+        if self.only.is_empty() && self.more.is_empty() {
+            self.only = raw.clone();
+        } else {
+            self.more.extend_from_slice(&std::mem::take(&mut self.only));
+            self.more.extend_from_slice(raw);
+        }
+    }
+
+    fn finish(self) -> Bytes {
+        if self.more.is_empty() { self.only } else { self.more.freeze() }
+    }
+}
+
+fn cut() -> Fault {
+    Fault::provider(FaultKind::Cut, "the provider's stream ended before the answer was complete")
+}
+
+/// Reads a body as frames.
+pub(super) struct FrameReader {
+    body: Incoming,
+    reader: SseReader,
+    frames: Vec<Frame>,
+    over: bool,
+}
+
+impl FrameReader {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { body, reader: SseReader::default(), frames: Vec::new(), over: false }
+    }
+
+    /// The next frames, at least one; `None` at the end of the body.
+    pub(super) async fn next(&mut self) -> Result<Option<&[Frame]>, Fault> {
+        self.frames.clear();
+        while self.frames.is_empty() {
+            if self.over {
+                return Ok(None);
+            }
+            match self.body.frame().await {
+                None => {
+                    self.over = true;
+                    self.reader.finish(&mut self.frames);
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.reader
+                            .push(data, &mut self.frames)
+                            .map_err(|error| Fault::provider(FaultKind::Malformed, error.to_string()))?;
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(Fault::provider(FaultKind::Cut, format!("the provider's stream broke: {error}")));
+                }
+            }
+        }
+        Ok(Some(&self.frames))
+    }
+}

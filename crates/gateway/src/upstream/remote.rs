@@ -1,0 +1,287 @@
+//! A provider behind HTTP. Same wire as the client's: the bytes pass, only model name and auth change. Another wire:
+//! the canon is written for it and its answer read back. Every answer is checked before it is believed.
+
+use super::ask::Ask;
+use super::auth::{Scheme, Secret};
+use super::backend::{Backend, BoxFuture, CallTerms, Items, Reply, ReplyBody, Timing};
+use super::frames::{FrameReader, RawStream};
+use super::transport::Transport;
+use bytes::Bytes;
+use canon::wire::{Protocol, Target, splice};
+use canon::{Event, Fault, FaultKind, Loss};
+use futures_util::stream;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Largest whole answer accepted, in bytes.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Largest error body read, in bytes.
+const MAX_ERROR: usize = 256 * 1024;
+
+/// What wiring knows of one deployment behind HTTP.
+pub struct RemoteConfig {
+    /// The wire to speak.
+    pub protocol: &'static dyn Protocol,
+    /// Base URL without a trailing slash.
+    pub base_url: String,
+    /// The model and the provider's deviations.
+    pub target: Target,
+    /// How the provider knows us.
+    pub scheme: &'static dyn Scheme,
+    /// The key.
+    pub secret: Secret,
+    /// Headers of the row.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A deployment behind HTTP.
+pub struct Remote {
+    config: RemoteConfig,
+    transport: Transport,
+    /// Addresses for whole and streamed answers.
+    whole: Uri,
+    streamed: Uri,
+    /// Everything that is the same for every call.
+    headers: HeaderMap,
+    /// The model's name as JSON.
+    model: Vec<u8>,
+}
+
+/// A row that no call could be made with.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The address is none.
+    #[error("`{0}` is not a usable base URL: write it like `https://api.example.com/v1`")]
+    Address(String),
+    /// The key or a header is none.
+    #[error("{0}")]
+    Header(Fault),
+}
+
+impl Remote {
+    /// Prepares everything that is the same for every call.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn new(config: RemoteConfig, transport: Transport) -> Result<Self, RemoteError> {
+        let address = |stream: bool| {
+            let text =
+                format!("{}{}", config.base_url.trim_end_matches('/'), config.protocol.path(&config.target, stream));
+            match text.parse::<Uri>() {
+                Ok(uri) if uri.host().is_some() && uri.scheme().is_some() => Ok(uri),
+                _ => Err(RemoteError::Address(config.base_url.clone())),
+            }
+        };
+        let (whole, streamed) = (address(false)?, address(true)?);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in config.protocol.headers() {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        for (name, value) in &config.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        config.scheme.sign(&config.secret, &mut headers).map_err(RemoteError::Header)?;
+        let model = serde_json::Value::from(config.target.model.as_str()).to_string().into_bytes();
+        Ok(Self { config, transport, whole, streamed, headers, model })
+    }
+
+    fn is_same_wire(&self, ask: &Ask) -> bool {
+        self.config.protocol.id() == ask.dialect.id()
+    }
+
+    /// The body to send, and what it could not say.
+    fn body(&self, ask: &Ask) -> Result<(Bytes, Vec<Loss>), Fault> {
+        if self.is_same_wire(ask) {
+            return Ok((self.untouched(ask), Vec::new()));
+        }
+        let encoded = self.config.protocol.encode_request(&*ask.request()?, &self.config.target);
+        let body = serde_json::to_vec(&encoded.body)
+            .map_err(|error| Fault::gateway(FaultKind::Internal, format!("a request could not be written: {error}")))?;
+        Ok((body.into(), encoded.losses))
+    }
+
+    /// The client's own bytes with our model name in them.
+    fn untouched(&self, ask: &Ask) -> Bytes {
+        let mut edits = Vec::new();
+        if let Some(at) = &ask.peek.model_at
+            && ask.peek.model.as_deref() != Some(self.config.target.model.as_str())
+        {
+            edits.push((at.clone(), self.model.clone()));
+        }
+        if !self.config.target.quirks.no_stream_options {
+            edits.extend(self.config.protocol.usage_edit(&ask.body, &ask.peek));
+        }
+        if edits.is_empty() { ask.body.clone() } else { splice(&ask.body, edits).into() }
+    }
+
+    async fn exchange(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
+        let started = Instant::now();
+        let (body, losses) = self.body(ask)?;
+        let stream = ask.peek.stream;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = if stream { self.streamed.clone() } else { self.whole.clone() };
+        *request.headers_mut() = self.headers.clone();
+        if stream {
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        let left = terms.deadline.saturating_duration_since(started);
+        let (limit, late) = if terms.first_token < left {
+            (terms.first_token, FaultKind::FirstTokenTimeout)
+        } else {
+            (left, FaultKind::Deadline)
+        };
+        let begun = tokio::time::timeout(limit, async {
+            let response = self.transport.send(request).await?;
+            let head = started.elapsed();
+            Ok((self.read(ask, response).await?, head))
+        });
+        let (body, head) = begun.await.unwrap_or_else(|_| {
+            Err(Fault::provider(late, format!("the provider gave no answer within {} ms", limit.as_millis())))
+        })?;
+        let timing = Timing { head: Some(head), first_token: Some(started.elapsed()) };
+        Ok(Reply { body, losses, timing })
+    }
+
+    /// Checks an answer and brings it to its first real event.
+    async fn read(&self, ask: &Ask, response: Response<Incoming>) -> Result<ReplyBody, Fault> {
+        let (head, body) = response.into_parts();
+        let protocol = self.config.protocol;
+        if !head.status.is_success() {
+            let status = head.status.as_u16();
+            // An error without a readable body is still an error.
+            let body = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
+            let mut fault = protocol.decode_fault(status, &body.unwrap_or_default());
+            fault.retry_after = fault.retry_after.or_else(|| retry_after(&head.headers));
+            return Err(fault);
+        }
+        let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_stream = mime.starts_with("text/event-stream") || mime.starts_with("application/vnd.amazon.eventstream");
+        match (ask.peek.stream, is_stream) {
+            (true, true) if self.is_same_wire(ask) => {
+                let stream = RawStream::open(body, protocol.scan(), !ask.peek.stream_usage).await?;
+                Ok(ReplyBody::RawStream(Box::new(stream)))
+            }
+            (true, true) => Ok(ReplyBody::Events(Box::new(events(protocol, body).await?))),
+            (false, true) => Err(malformed(mime, "a stream where a whole answer was asked for")),
+            (_, false) => self.read_whole(ask, mime, body).await,
+        }
+    }
+
+    async fn read_whole(&self, ask: &Ask, mime: &str, body: Incoming) -> Result<ReplyBody, Fault> {
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body =
+            body.map_err(|error| Fault::provider(FaultKind::Cut, format!("the provider's answer broke: {error}")))?;
+        let body = body.to_bytes();
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(malformed(mime, "no JSON object"));
+        }
+        if self.is_same_wire(ask) && !ask.peek.stream {
+            let seen = Box::new(self.config.protocol.scan_response(&body)?);
+            return Ok(ReplyBody::RawWhole { body, seen });
+        }
+        // Finds an error with a good status before the body is read as an answer.
+        self.config.protocol.scan_response(&body)?;
+        let value =
+            serde_json::from_slice(&body).map_err(|error| malformed(mime, &format!("broken JSON ({error})")))?;
+        let answer =
+            self.config.protocol.decode_response(value).map_err(canon::fields::BadField::into_provider_fault)?;
+        Ok(ReplyBody::Whole(Box::new(answer)))
+    }
+}
+
+impl Backend for Remote {
+    fn protocol(&self) -> Option<&'static dyn Protocol> {
+        Some(self.config.protocol)
+    }
+
+    fn losses(&self, ask: &Ask) -> Result<Vec<Loss>, Fault> {
+        if self.is_same_wire(ask) {
+            return Ok(Vec::new());
+        }
+        Ok(self.config.protocol.encode_request(&*ask.request()?, &self.config.target).losses)
+    }
+
+    fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(self.exchange(ask, terms))
+    }
+}
+
+fn malformed(mime: &str, what: &str) -> Fault {
+    Fault::provider(FaultKind::Malformed, format!("the provider answered with {what} (content type `{mime}`)"))
+}
+
+/// How long a provider asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(millis) = text(HeaderName::from_static("retry-after-ms")).and_then(|text| text.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1_000.0).ok();
+    }
+    let after = text(RETRY_AFTER)?;
+    if let Ok(seconds) = after.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(after).ok()?;
+    SystemTime::from(date).duration_since(SystemTime::now()).ok()
+}
+
+/// A stream of another wire as events, its first real one in hand.
+async fn events(protocol: &'static dyn Protocol, body: Incoming) -> Result<Items, Fault> {
+    let mut reader = EventReader { body: FrameReader::new(body), decoder: protocol.stream_decoder(), finished: false };
+    let mut first = Vec::new();
+    while !first.iter().any(is_real) {
+        if !reader.read(&mut first).await? {
+            break;
+        }
+    }
+    let rest = stream::try_unfold((reader, Vec::new().into_iter()), |(mut reader, mut held)| async move {
+        loop {
+            if let Some(event) = held.next() {
+                return Ok(Some((event, (reader, held))));
+            }
+            let mut events = Vec::new();
+            if !reader.read(&mut events).await? && events.is_empty() {
+                return Ok(None);
+            }
+            held = events.into_iter();
+        }
+    });
+    Ok(Items { first, rest: Box::pin(rest) })
+}
+
+/// Whether an event is something the user would see, or the end.
+fn is_real(event: &Event) -> bool {
+    !matches!(event, Event::Start(_) | Event::Usage(_) | Event::Native { .. })
+}
+
+struct EventReader {
+    body: FrameReader,
+    decoder: Box<dyn canon::wire::StreamDecoder>,
+    finished: bool,
+}
+
+impl EventReader {
+    /// Reads some events; `false` at the end of a complete answer.
+    async fn read(&mut self, out: &mut Vec<Event>) -> Result<bool, Fault> {
+        let before = out.len();
+        let more = if let Some(frames) = self.body.next().await? {
+            for frame in frames {
+                self.decoder.frame(frame, out)?;
+            }
+            true
+        } else {
+            self.decoder.end(out);
+            false
+        };
+        self.finished |= out.iter().skip(before).any(|event| matches!(event, Event::Finish(_)));
+        if more || self.finished {
+            return Ok(more);
+        }
+        Err(Fault::provider(FaultKind::Cut, "the provider's stream ended before the answer was complete"))
+    }
+}
