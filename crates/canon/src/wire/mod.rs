@@ -3,6 +3,7 @@
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
 mod look;
+mod openai;
 mod quirks;
 mod traits;
 mod writer;

@@ -4,6 +4,10 @@ use super::{Loss, Quirks, WireId};
 use crate::Extras;
 use serde_json::Value;
 
+/// Key in extras under which a wire keeps its bookkeeping: ids and states that mean nothing abroad. It goes home with
+/// the wire that wrote it, which spreads it itself; leaving it out elsewhere is no loss.
+pub(crate) const HOME: &str = "autarky:home";
+
 /// Keeps the losses while a request is written.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -35,7 +39,7 @@ impl Writer {
 
     /// Extras at `path`: into `out` at home, named abroad.
     pub(crate) fn extras(&mut self, extras: &Extras, path: &str, out: &mut Extras) {
-        for (key, value) in extras {
+        for (key, value) in extras.iter().filter(|(key, _)| *key != HOME) {
             if self.home {
                 out.insert(key.clone(), value.clone());
             } else if path.is_empty() {
