@@ -117,19 +117,20 @@ fn answers_a_call(item: &Value) -> bool {
 }
 
 fn decode_include(fields: &mut Fields, request: &mut Request, home: &mut Extras) -> Result<(), BadField> {
-    let (mut rest, mut kept) = (Vec::new(), Vec::new());
-    for item in fields.list("include")? {
+    let all = fields.list("include")?;
+    let mut rest = Vec::new();
+    for item in &all {
         match item.as_str() {
             Some(LOGPROBS) => request.sampling.logprobs = Some(true),
-            Some(ENCRYPTED) => kept.push(item),
-            _ => rest.push(item),
+            Some(ENCRYPTED) => {}
+            _ => rest.push(item.clone()),
         }
     }
     if request.sampling.logprobs.is_some() {
         request.sampling.top_logprobs = fields.u32("top_logprobs")?;
     }
-    if !kept.is_empty() {
-        home.insert("include".to_owned(), Value::Array(kept));
+    if !all.is_empty() {
+        home.insert("include".to_owned(), Value::Array(all));
     }
     if !rest.is_empty() {
         request.extras.insert("include".to_owned(), Value::Array(rest));

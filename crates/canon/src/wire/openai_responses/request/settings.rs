@@ -204,16 +204,14 @@ fn encode_state(request: &Request, pen: &mut Writer, body: &mut Extras) {
 fn encode_include(request: &Request, home: &Extras, pen: &Writer, extras: &mut Extras, body: &mut Extras) {
     let mut include = Vec::new();
     if pen.home {
-        for list in [extras.shift_remove("include"), home.get("include").cloned()] {
-            if let Some(Value::Array(items)) = list {
-                include.extend(items);
-            }
-        }
+        // The whole list is kept in its order; what stands in the extras is there to be named abroad.
+        extras.shift_remove("include");
+        include = home.get("include").and_then(Value::as_array).cloned().unwrap_or_default();
     } else if request.reasoning.as_ref().is_some_and(|asked| asked.effort != Some(Effort::None)) {
         // What is not stored must be sent back by the client, or the next turn thinks from the start.
         include.push(ENCRYPTED.into());
     }
-    if request.sampling.logprobs == Some(true) {
+    if request.sampling.logprobs == Some(true) && !include.iter().any(|item| item == LOGPROBS) {
         include.push(LOGPROBS.into());
     }
     if !include.is_empty() {
