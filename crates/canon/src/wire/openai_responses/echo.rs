@@ -43,14 +43,24 @@ pub(super) struct State<'a> {
 impl Echo {
     pub(super) fn new(head: &Head, terms: &StreamTerms) -> Self {
         let request = terms.request.as_deref();
-        Self {
-            id: ids::answer_id(head, terms),
-            model: if head.model.is_empty() { terms.model.clone() } else { head.model.clone() },
-            created: head.created.unwrap_or(terms.created),
-            home: head.origin == Some(ID),
+        let mut echo = Self {
+            id: String::new(),
+            model: String::new(),
+            created: 0,
+            home: false,
             settings: echoed(request),
             tier: request.and_then(|request| request.service_tier.clone()),
-        }
+        };
+        echo.begin(head, terms);
+        echo
+    }
+
+    /// Takes the answer's head, once it is known.
+    pub(super) fn begin(&mut self, head: &Head, terms: &StreamTerms) {
+        self.id = ids::answer_id(head, terms);
+        self.model = if head.model.is_empty() { terms.model.clone() } else { head.model.clone() };
+        self.created = head.created.unwrap_or(terms.created);
+        self.home = head.origin == Some(ID);
     }
 
     /// The response object in `state`.

@@ -93,9 +93,7 @@ impl StreamEncoder for Encoder {
     }
 
     fn fault(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        if !self.started {
-            self.start(&Head::default(), out);
-        }
+        self.start(&Head::default(), out);
         let state = State {
             status: "failed",
             error: Some(fault::encode_failed(fault)),
@@ -138,8 +136,10 @@ impl Encoder {
     }
 
     fn start(&mut self, head: &Head, out: &mut Vec<u8>) {
-        self.started = true;
-        self.echo = Echo::new(head, &self.terms);
+        if std::mem::replace(&mut self.started, true) {
+            return;
+        }
+        self.echo.begin(head, &self.terms);
         let response = self.echo.object(State { status: "in_progress", ..State::default() });
         for name in ["response.created", "response.in_progress"] {
             self.line(name, out).say("response", &response).end();
