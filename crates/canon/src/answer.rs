@@ -70,7 +70,7 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
         Part::ToolResult { .. } => return,
     };
     events.push(Event::PartStart { at, choice, kind });
-    // Before the words: an encoder may have to write a part's id ahead of them.
+    // Before the words: some wires say them where a part begins.
     if !extras.is_empty() {
         events.push(Event::PartExtras { at, extras });
     }

@@ -152,7 +152,7 @@ proptest! {
         body[&key] = json!(1);
         let encoded = write(CHAT, &read(WIRE, &body));
         prop_assert!(losses(&encoded).contains(&key));
-        prop_assert!(!encoded.body.to_string().contains("autarky:"));
+        prop_assert!(!encoded.body.to_string().contains("~home"));
     }
 
     #[test]
@@ -163,7 +163,7 @@ proptest! {
         let again = dialect(WIRE).encode_response(&decoded, &StreamTerms::default());
         prop_assert_eq!(covers(&body, &again, ""), Ok(()));
         let abroad = dialect(CHAT).encode_response(&decoded, &StreamTerms::default()).to_string();
-        prop_assert!(!abroad.contains("zz_") && !abroad.contains("autarky:"));
+        prop_assert!(!abroad.contains("zz_") && !abroad.contains("~home"));
     }
 
     #[test]
@@ -649,7 +649,7 @@ fn answers_go_to_chat_clients_whole() {
     assert!(body.get("tools").is_none() && body.get("completed_at").is_none());
     let text = String::from_utf8(stream(CHAT, &events("thoughts"), &StreamTerms::default())).expect("UTF-8");
     assert!(text.contains("reasoning_content") && text.ends_with("data: [DONE]\n\n"));
-    assert!(!text.contains("autarky:"));
+    assert!(!text.contains("~home"));
 }
 
 #[test]

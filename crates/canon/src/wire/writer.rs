@@ -4,9 +4,9 @@ use super::{Loss, Quirks, WireId};
 use crate::Extras;
 use serde_json::Value;
 
-/// Key in extras under which a wire keeps its bookkeeping: ids and states that mean nothing abroad. It goes home with
-/// the wire that wrote it, which spreads it itself; leaving it out elsewhere is no loss.
-pub(crate) const HOME: &str = "autarky:home";
+/// First character of an extra that holds the origin wire's spelling of something the canon has taken in. Its wire
+/// reads it by name; it is never written as it is.
+pub(crate) const SPELLING: char = '~';
 
 /// Keeps the losses while a request is written.
 #[derive(Debug)]
@@ -37,9 +37,13 @@ impl Writer {
         self.losses.push(Loss::emulated(path));
     }
 
-    /// Extras at `path`: into `out` at home, named abroad.
+    /// Extras at `path`: into `out` at home, named abroad. A key that starts with [`SPELLING`] only remembers how the
+    /// origin wire spelled what the canon holds; abroad nothing is lost with it.
     pub(crate) fn extras(&mut self, extras: &Extras, path: &str, out: &mut Extras) {
-        for (key, value) in extras.iter().filter(|(key, _)| *key != HOME) {
+        for (key, value) in extras {
+            if key.starts_with(SPELLING) {
+                continue;
+            }
             if self.home {
                 out.insert(key.clone(), value.clone());
             } else if path.is_empty() {

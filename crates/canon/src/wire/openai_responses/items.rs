@@ -7,8 +7,10 @@ use crate::fields::{BadField, Fields};
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Message, Part, Role, Seal};
 use crate::wire::openai_chat::logprobs;
-use crate::wire::writer::HOME;
 use serde_json::Value;
+
+/// Key in extras for bookkeeping: ids, states and defaults, which go home and mean nothing abroad.
+pub(super) const HOME: &str = "~home";
 
 /// Key in a part's extras for what its item said beside its parts.
 pub(super) const ITEM: &str = "item";

@@ -1,12 +1,12 @@
 //! Output items, written from the parts of an answer; a whole answer and a stream write the same ones.
 
 use super::ids;
-use super::items::{ITEM, home_of, home_str, same_item};
+use super::items::{HOME, ITEM, home_of, home_str, same_item};
 use super::request::pieces::encode_said;
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::Part;
-use crate::wire::writer::{HOME, put};
+use crate::wire::writer::put;
 use serde_json::{Value, json};
 
 /// What the parts of one output item are.

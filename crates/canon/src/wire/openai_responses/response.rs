@@ -1,7 +1,7 @@
 //! Whole answers of Responses: reading, writing, and a look in place at one that passes untouched.
 
 use super::echo::{Echo, State, status};
-use super::items::{self, Item};
+use super::items::{self, HOME, Item};
 use super::output::{Kind, encode_item, same_output_item};
 use super::{ID, fault, usage};
 use crate::Extras;
@@ -11,7 +11,6 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::request::Part;
 use crate::usage::Usage;
-use crate::wire::writer::HOME;
 use crate::wire::{Seen, StreamTerms, look};
 use serde_json::Value;
 

@@ -5,8 +5,7 @@ use crate::fields::{BadField, Fields};
 use crate::request::{Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
 use crate::wire::openai;
 use crate::wire::openai_responses::ID;
-use crate::wire::openai_responses::items::{self, Item};
-use crate::wire::writer::HOME;
+use crate::wire::openai_responses::items::{self, HOME, Item};
 use serde_json::{Value, json};
 
 /// What in `include` asks for log probabilities.

@@ -4,9 +4,9 @@ use super::parts::{encode_input, encode_media, encode_said, own, typed};
 use super::settings::settings;
 use crate::Extras;
 use crate::request::{Message, Part, Request, Role, Seal};
-use crate::wire::openai_responses::items::{ITEM, home_of, home_str, same_item};
+use crate::wire::openai_responses::items::{HOME, ITEM, home_of, home_str, same_item};
 use crate::wire::openai_responses::{ID, ids};
-use crate::wire::writer::{HOME, Writer, put};
+use crate::wire::writer::{Writer, put};
 use crate::wire::{Encoded, Target};
 use serde_json::{Value, json};
 

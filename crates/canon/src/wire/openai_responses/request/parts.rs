@@ -5,8 +5,8 @@ use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Part};
 use crate::wire::Target;
 use crate::wire::openai_chat::logprobs;
-use crate::wire::openai_responses::items::ITEM;
-use crate::wire::writer::{HOME, Writer, put};
+use crate::wire::openai_responses::items::{HOME, ITEM};
+use crate::wire::writer::{Writer, put};
 use serde_json::{Value, json};
 
 /// Lifetimes of a cache entry that the wire knows.

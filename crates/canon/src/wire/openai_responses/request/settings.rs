@@ -3,7 +3,8 @@
 use super::decode::{ENCRYPTED, LOGPROBS};
 use crate::Extras;
 use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice};
-use crate::wire::writer::{HOME, Writer, put};
+use crate::wire::openai_responses::items::HOME;
+use crate::wire::writer::{Writer, put};
 use crate::wire::{Target, openai};
 use serde_json::{Value, json};
 

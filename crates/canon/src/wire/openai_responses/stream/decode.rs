@@ -10,9 +10,8 @@ use crate::request::Part;
 use crate::wire::StreamDecoder;
 use crate::wire::openai_chat::logprobs;
 use crate::wire::openai_responses::fault::decode_failed;
-use crate::wire::openai_responses::items::{decode_citation, decode_part, home_of};
+use crate::wire::openai_responses::items::{HOME, decode_citation, decode_part, home_of};
 use crate::wire::openai_responses::{ID, response};
-use crate::wire::writer::HOME;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -11,9 +11,9 @@ use crate::usage::Usage;
 use crate::wire::openai_chat::logprobs;
 use crate::wire::openai_responses::echo::{Echo, State, status};
 use crate::wire::openai_responses::fault;
+use crate::wire::openai_responses::items::HOME;
 use crate::wire::openai_responses::output::{Kind, call_arguments, encode_item, same_output_item};
 use crate::wire::openai_responses::request::pieces::{encode_citation, encode_said};
-use crate::wire::writer::HOME;
 use crate::wire::{StreamEncoder, StreamTerms};
 use serde_json::{Value, json};
 
