@@ -6,6 +6,14 @@ use crate::usage::Usage;
 use crate::wire::writer::put;
 use serde_json::Value;
 
+/// Service tiers of the wire.
+const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
+
+/// Whether the wire knows a service tier by this word.
+pub(super) fn is_tier(word: &str) -> bool {
+    TIERS.contains(&word)
+}
+
 /// Reads a `usage` object.
 pub(super) fn decode(value: Value) -> Result<Usage, BadField> {
     let mut fields = Fields::of(value, "usage")?;

@@ -1,6 +1,6 @@
 //! Writing a request: what this wire can say is said, everything else becomes a named loss.
 
-use super::parts::{encode_input, encode_media, encode_said, own, typed};
+use super::parts::{encode_citation, encode_input, encode_media, encode_said, own, typed};
 use super::settings::settings;
 use crate::Extras;
 use crate::request::{Message, Part, Request, Role, Seal};
@@ -185,7 +185,7 @@ fn encode_said_item(
     out: &mut Vec<Value>,
 ) {
     let home = parts.first().and_then(home_of).filter(|_| pen.home);
-    if home.is_none_or(Extras::is_empty) && parts.iter().all(is_plain) {
+    if home.is_none_or(Extras::is_empty) && parts.iter().all(|part| is_plain(part, pen.home)) {
         for (offset, part) in parts.iter().enumerate() {
             lose_abroad(part, &at(offset), pen);
             if let Some(text) = part.as_text().filter(|text| !text.is_empty()) {
@@ -229,11 +229,13 @@ fn encode_said_item(
     out.push(Value::Object(fields));
 }
 
-/// Whether a part is words and nothing else.
-fn is_plain(part: &Part) -> bool {
+/// Whether a part is words and nothing else that the wire could say.
+fn is_plain(part: &Part, home: bool) -> bool {
     match part {
         Part::Text { citations, logprobs, extras, .. } => {
-            citations.is_empty() && logprobs.is_empty() && extras.keys().all(|key| key == HOME)
+            citations.iter().all(|citation| encode_citation(citation, home).is_none())
+                && logprobs.is_empty()
+                && (!home || extras.keys().all(|key| key == HOME))
         }
         _ => false,
     }
@@ -241,8 +243,13 @@ fn is_plain(part: &Part) -> bool {
 
 /// Names what a text of the model brings from another wire and an output text cannot say.
 fn lose_abroad(part: &Part, path: &str, pen: &mut Writer) {
-    if let Part::Text { cache: Some(_), .. } = part {
-        pen.drop(format!("{path}.cache_control"));
+    if let Part::Text { cache, citations, .. } = part {
+        if cache.is_some() {
+            pen.drop(format!("{path}.cache_control"));
+        }
+        if citations.iter().any(|citation| encode_citation(citation, pen.home).is_none()) {
+            pen.drop(format!("{path}.citations"));
+        }
     }
     if !pen.home
         && let Some(extras) = part.extras()

@@ -46,7 +46,7 @@ pub(in crate::wire::openai_responses) fn encode_said(part: &Part, home: bool) ->
         Part::Text { text, citations, logprobs: tokens, extras, .. } => {
             let mut fields = typed("output_text");
             fields.insert("text".to_owned(), text.clone().into());
-            let citations = citations.iter().map(|citation| encode_citation(citation, home)).collect();
+            let citations = citations.iter().filter_map(|citation| encode_citation(citation, home)).collect();
             fields.insert("annotations".to_owned(), Value::Array(citations));
             fields.insert("logprobs".to_owned(), Value::Array(logprobs::encode_tokens(tokens)));
             (fields, extras)
@@ -73,20 +73,20 @@ pub(super) fn own(extras: &Extras) -> Extras {
         .collect()
 }
 
-/// Writes one annotation; home, one that is no address keeps its own form.
-pub(in crate::wire::openai_responses) fn encode_citation(citation: &Citation, home: bool) -> Value {
+/// Writes one annotation; home, one that is no address keeps its own form. `None`: the wire has no words for it.
+pub(in crate::wire::openai_responses) fn encode_citation(citation: &Citation, home: bool) -> Option<Value> {
     if home && citation.extras.contains_key("type") {
-        return Value::Object(citation.extras.clone());
+        return Some(Value::Object(citation.extras.clone()));
     }
     let mut fields = typed("url_citation");
-    fields.insert("url".to_owned(), citation.url.clone().unwrap_or_default().into());
+    fields.insert("url".to_owned(), citation.url.clone().or_else(|| home.then(String::new))?.into());
     fields.insert("title".to_owned(), citation.title.clone().unwrap_or_default().into());
     fields.insert("start_index".to_owned(), citation.start.unwrap_or(0).into());
     fields.insert("end_index".to_owned(), citation.end.unwrap_or(0).into());
     if home {
         fields.extend(citation.extras.clone());
     }
-    Value::Object(fields)
+    Some(Value::Object(fields))
 }
 
 /// An object with its `type`.

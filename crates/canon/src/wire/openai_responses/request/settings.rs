@@ -4,6 +4,7 @@ use super::decode::{ENCRYPTED, LOGPROBS};
 use crate::Extras;
 use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice};
 use crate::wire::openai_responses::items::HOME;
+use crate::wire::openai_responses::usage;
 use crate::wire::writer::{Writer, put};
 use crate::wire::{Target, openai};
 use serde_json::{Value, json};
@@ -29,7 +30,11 @@ pub(in crate::wire::openai_responses) fn settings(
     if let Some(reasoning) = &request.reasoning {
         encode_reasoning(reasoning, pen, body);
     }
-    put(body, "service_tier", request.service_tier.clone());
+    match request.service_tier.as_deref() {
+        Some(tier) if pen.home || usage::is_tier(tier) => put(body, "service_tier", Some(tier)),
+        Some(_) => pen.drop("service_tier"),
+        None => {}
+    }
     put(body, "user", request.user.clone());
     encode_state(request, pen, body);
     encode_include(request, &home, pen, &mut extras, body);

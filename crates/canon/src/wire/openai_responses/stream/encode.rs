@@ -257,14 +257,15 @@ impl Encoder {
     }
 
     fn citation(&mut self, citation: &Citation, out: &mut Vec<u8>) {
-        let (home, parts) = (self.echo.home, self.item.as_ref().map_or(0, |item| item.parts.len()));
+        let Some(annotation) = encode_citation(citation, self.echo.home) else { return };
+        let parts = self.item.as_ref().map_or(0, |item| item.parts.len());
         let Some(Part::Text { citations, .. }) = self.part() else { return };
         citations.push(citation.clone());
         let place = citations.len() - 1;
         self.item_line("response.output_text.annotation.added", out)
             .say("content_index", &(parts - 1))
             .say("annotation_index", &place)
-            .say("annotation", &encode_citation(citation, home))
+            .say("annotation", &annotation)
             .end();
     }
 
