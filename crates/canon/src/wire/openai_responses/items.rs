@@ -6,7 +6,7 @@ use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Message, Part, Role, Seal};
-use crate::wire::openai_chat::logprobs;
+use crate::wire::openai_responses::logprobs;
 use serde_json::Value;
 
 /// Key in extras for bookkeeping: ids, states and defaults, which go home and mean nothing abroad.
@@ -215,7 +215,7 @@ pub(super) fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
                 .into_iter()
                 .map(|item| decode_citation(item, path))
                 .collect::<Result<_, _>>()?;
-            let logprobs = logprobs::decode_tokens(fields.list("logprobs")?)?;
+            let logprobs = logprobs::decode(fields.list("logprobs")?)?;
             let cache = decode_cache(&mut fields)?;
             Ok(Part::Text { text, citations, logprobs, cache, extras: fields.rest() })
         }

@@ -6,6 +6,7 @@ mod echo;
 mod fault;
 mod ids;
 mod items;
+mod logprobs;
 mod output;
 mod request;
 mod response;

@@ -4,8 +4,8 @@ use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Part};
 use crate::wire::Target;
-use crate::wire::openai_chat::logprobs;
 use crate::wire::openai_responses::items::{HOME, ITEM};
+use crate::wire::openai_responses::logprobs;
 use crate::wire::writer::{Writer, put};
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub(in crate::wire::openai_responses) fn encode_said(part: &Part, home: bool) ->
             fields.insert("text".to_owned(), text.clone().into());
             let citations = citations.iter().filter_map(|citation| encode_citation(citation, home)).collect();
             fields.insert("annotations".to_owned(), Value::Array(citations));
-            fields.insert("logprobs".to_owned(), Value::Array(logprobs::encode_tokens(tokens)));
+            fields.insert("logprobs".to_owned(), Value::Array(logprobs::encode(tokens)));
             (fields, extras)
         }
         Part::Refusal { text, extras } => {

@@ -8,9 +8,9 @@ use crate::fields::{BadField, Fields};
 use crate::frame::Frame;
 use crate::request::Part;
 use crate::wire::StreamDecoder;
-use crate::wire::openai_chat::logprobs;
 use crate::wire::openai_responses::fault::decode_failed;
 use crate::wire::openai_responses::items::{HOME, decode_citation, decode_part, home_of};
+use crate::wire::openai_responses::logprobs;
 use crate::wire::openai_responses::{ID, response};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -164,7 +164,7 @@ impl Decoder {
             told.rest(&text, &[], out);
             return Ok(());
         }
-        let logprobs = logprobs::decode_tokens(fields.list("logprobs")?)?;
+        let logprobs = logprobs::decode(fields.list("logprobs")?)?;
         told.more(text, logprobs, out);
         Ok(())
     }

@@ -8,10 +8,10 @@ use crate::event::{Event, Finish, Head, PartId, PartKind, TokenLogprob};
 use crate::fault::Fault;
 use crate::request::{Citation, Part};
 use crate::usage::Usage;
-use crate::wire::openai_chat::logprobs;
 use crate::wire::openai_responses::echo::{Echo, State, status};
 use crate::wire::openai_responses::fault;
 use crate::wire::openai_responses::items::HOME;
+use crate::wire::openai_responses::logprobs;
 use crate::wire::openai_responses::output::{Kind, call_arguments, encode_item, same_output_item};
 use crate::wire::openai_responses::request::pieces::{encode_citation, encode_said};
 use crate::wire::{StreamEncoder, StreamTerms};
@@ -250,7 +250,7 @@ impl Encoder {
         let line = if let Some((key, index)) = index { line.say(key, &index) } else { line };
         let line = line.say("delta", text);
         if name == "response.output_text.delta" {
-            line.say("logprobs", &logprobs::encode_tokens(tokens)).end();
+            line.say("logprobs", &logprobs::encode(tokens)).end();
         } else {
             line.end();
         }
@@ -294,7 +294,7 @@ impl Encoder {
                 self.item_line("response.output_text.done", out)
                     .say("content_index", &last)
                     .say("text", text)
-                    .say("logprobs", &logprobs::encode_tokens(tokens))
+                    .say("logprobs", &logprobs::encode(tokens))
                     .end();
             }
             Part::Refusal { text, .. } => {
