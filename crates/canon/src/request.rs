@@ -205,6 +205,33 @@ impl Part {
         }
     }
 
+    /// What the origin wire said beside this part; `None` for a block that is native as a whole.
+    #[must_use]
+    pub fn extras(&self) -> Option<&Extras> {
+        match self {
+            Self::Text { extras, .. }
+            | Self::Refusal { extras, .. }
+            | Self::Reasoning { extras, .. }
+            | Self::ToolCall { extras, .. }
+            | Self::ToolResult { extras, .. } => Some(extras),
+            Self::Media(media) => Some(&media.extras),
+            Self::Native { .. } => None,
+        }
+    }
+
+    /// As [`Part::extras`], to add to.
+    pub fn extras_mut(&mut self) -> Option<&mut Extras> {
+        match self {
+            Self::Text { extras, .. }
+            | Self::Refusal { extras, .. }
+            | Self::Reasoning { extras, .. }
+            | Self::ToolCall { extras, .. }
+            | Self::ToolResult { extras, .. } => Some(extras),
+            Self::Media(media) => Some(&mut media.extras),
+            Self::Native { .. } => None,
+        }
+    }
+
     /// The words of a text part.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {

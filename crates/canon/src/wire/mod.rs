@@ -3,11 +3,13 @@
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
 mod look;
+mod openai;
 mod quirks;
 mod traits;
 mod writer;
 
 pub mod openai_chat;
+pub mod openai_responses;
 
 pub use look::{Edit, splice};
 pub use quirks::Quirks;
@@ -100,10 +102,10 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses];
 
 /// The dialect called `name`.
 #[must_use]

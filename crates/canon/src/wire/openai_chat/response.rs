@@ -2,7 +2,7 @@
 
 use super::request_parts::{decode_tool_call, take_reasoning};
 use super::usage::{decode_usage, encode_usage};
-use super::{fault, logprobs};
+use super::{ID, fault, logprobs};
 use crate::Extras;
 use crate::answer::{Choice, Response};
 use crate::event::{Head, Stop, StopReason};
@@ -43,6 +43,7 @@ pub(super) fn decode(body: Value) -> Result<Response, BadField> {
 pub(super) fn decode_head(fields: &mut Fields) -> Result<Head, BadField> {
     fields.take("object");
     Ok(Head {
+        origin: Some(ID),
         id: fields.string("id")?.unwrap_or_default(),
         model: fields.string("model")?.unwrap_or_default(),
         created: fields.i64("created")?,
@@ -144,16 +145,19 @@ pub(super) fn stop_word(stop: &Stop, has_calls: bool) -> &'static str {
 
 /// Writes a whole answer.
 pub(super) fn encode(answer: &Response, terms: &StreamTerms) -> Value {
+    let home = answer.head.origin == Some(ID);
     let mut body = Extras::new();
     body.insert("id".to_owned(), answer_id(&answer.head, terms).into());
     body.insert("object".to_owned(), "chat.completion".into());
     body.insert("created".to_owned(), answer.head.created.unwrap_or(terms.created).into());
     body.insert("model".to_owned(), model(&answer.head, terms).into());
-    let choices = answer.choices.iter().map(encode_choice).collect();
+    let choices = answer.choices.iter().map(|choice| encode_choice(choice, home)).collect();
     body.insert("choices".to_owned(), Value::Array(choices));
-    body.insert("usage".to_owned(), encode_usage(&answer.usage));
+    body.insert("usage".to_owned(), encode_usage(&answer.usage, home));
     put(&mut body, "service_tier", answer.usage.service_tier.clone());
-    body.extend(answer.head.extras.clone());
+    if home {
+        body.extend(answer.head.extras.clone());
+    }
     Value::Object(body)
 }
 
@@ -170,7 +174,7 @@ pub(super) fn model(head: &Head, terms: &StreamTerms) -> String {
     if head.model.is_empty() { terms.model.clone() } else { head.model.clone() }
 }
 
-fn encode_choice(choice: &Choice) -> Value {
+fn encode_choice(choice: &Choice, home: bool) -> Value {
     let mut message = Extras::new();
     message.insert("role".to_owned(), "assistant".into());
     let (mut text, mut thinking, mut refusal) = (None::<String>, String::new(), None::<String>);
@@ -205,7 +209,7 @@ fn encode_choice(choice: &Choice) -> Value {
     if has_calls {
         message.insert("tool_calls".to_owned(), Value::Array(calls));
     }
-    let mut extras = choice.extras.clone();
+    let mut extras = if home { choice.extras.clone() } else { Extras::new() };
     if let Some(Value::Object(more)) = extras.shift_remove("message") {
         message.extend(more);
     }

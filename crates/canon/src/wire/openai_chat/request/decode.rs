@@ -4,9 +4,8 @@ use super::super::ID;
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::media::{Media, MediaKind, Source};
-use crate::request::{
-    CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
-};
+use crate::request::{CacheMark, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
+use crate::wire::openai;
 use serde_json::Value;
 
 pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadField> {
@@ -29,7 +28,9 @@ pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadFi
         None => OutputFormat::Text,
     };
     request.reasoning = match fields.string("reasoning_effort")? {
-        Some(word) => Some(Reasoning { effort: Some(decode_effort(&word)?), ..Reasoning::default() }),
+        Some(word) => {
+            Some(Reasoning { effort: Some(openai::decode_effort(&word, "reasoning_effort")?), ..Reasoning::default() })
+        }
         None => None,
     };
     request.stream = fields.bool("stream")?.unwrap_or(false);
@@ -307,20 +308,4 @@ fn decode_output(value: Value) -> Result<OutputFormat, BadField> {
             format!("is unknown: `{kind}`; known: text, json_object, json_schema"),
         )),
     }
-}
-
-/// An effort word.
-pub(in crate::wire::openai_chat) fn decode_effort(word: &str) -> Result<Effort, BadField> {
-    Ok(match word {
-        "none" => Effort::None,
-        "minimal" => Effort::Minimal,
-        "low" => Effort::Low,
-        "medium" => Effort::Medium,
-        "high" => Effort::High,
-        "xhigh" | "max" => Effort::Max,
-        _ => {
-            let known = "none, minimal, low, medium, high, xhigh";
-            return Err(BadField::new("reasoning_effort", format!("is unknown: `{word}`; known: {known}")));
-        }
-    })
 }

@@ -3,11 +3,9 @@
 use super::super::ID;
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
-use crate::request::{
-    CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
-};
+use crate::request::{CacheMark, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, openai};
 use serde_json::{Value, json};
 
 /// Most stop texts the wire takes.
@@ -37,13 +35,14 @@ pub(in crate::wire::openai_chat) fn encode(request: &Request, target: &Target) -
     put(&mut body, "service_tier", request.service_tier.clone());
     put(&mut body, "user", request.user.clone());
     encode_state(request, &mut pen, &mut body);
-    encode_extras(&request.extras, &mut pen, &mut body);
+    encode_extras(request, &mut pen, &mut body);
     pen.quirks(&target.quirks, &mut body);
     Encoded { body: Value::Object(body), losses: pen.losses() }
 }
 
-fn encode_extras(extras: &Extras, pen: &mut Writer, body: &mut Extras) {
-    let mut rest = extras.clone();
+fn encode_extras(request: &Request, pen: &mut Writer, body: &mut Extras) {
+    let mut rest = request.extras.clone();
+    openai::take_shared(request.origin, &mut rest, body);
     if pen.home
         && let (Some(Value::Object(more)), Some(Value::Object(options))) =
             (rest.get("stream_options").cloned(), body.get_mut("stream_options"))
@@ -421,30 +420,8 @@ fn encode_output(output: &OutputFormat, body: &mut Extras) {
     }
 }
 
-/// Tokens of thinking below which an effort is `low`, and above which it is `high`, where only a budget was said.
-const LOW_BUDGET: u64 = 4_096;
-const HIGH_BUDGET: u64 = 16_384;
-
 fn encode_reasoning(reasoning: &Reasoning, pen: &mut Writer, body: &mut Extras) {
-    let effort = match (reasoning.effort, reasoning.budget_tokens) {
-        (Some(effort), budget) => {
-            if budget.is_some() {
-                pen.drop("reasoning.budget_tokens");
-            }
-            Some(effort)
-        }
-        (None, Some(budget)) => {
-            pen.weaken("reasoning.budget_tokens");
-            Some(match budget {
-                0 => Effort::None,
-                1..LOW_BUDGET => Effort::Low,
-                LOW_BUDGET..HIGH_BUDGET => Effort::Medium,
-                _ => Effort::High,
-            })
-        }
-        (None, None) => None,
-    };
-    put(body, "reasoning_effort", effort.map(effort_word));
+    put(body, "reasoning_effort", openai::effort(reasoning, pen).map(openai::effort_word));
     if reasoning.summary.is_some() {
         pen.drop("reasoning.summary");
     }
@@ -452,15 +429,4 @@ fn encode_reasoning(reasoning: &Reasoning, pen: &mut Writer, body: &mut Extras) 
         pen.drop("reasoning.include");
     }
     pen.extras(&reasoning.extras, "reasoning", body);
-}
-
-fn effort_word(effort: Effort) -> &'static str {
-    match effort {
-        Effort::None => "none",
-        Effort::Minimal => "minimal",
-        Effort::Low => "low",
-        Effort::Medium => "medium",
-        Effort::High => "high",
-        Effort::Max => "xhigh",
-    }
 }

@@ -3,7 +3,7 @@
 use crate::event::{Event, Finish, Head, PartId, PartKind, TokenLogprob};
 use crate::fault::Fault;
 use crate::usage::Usage;
-use crate::wire::openai_chat::{fault, logprobs, response, usage};
+use crate::wire::openai_chat::{ID, fault, logprobs, response, usage};
 use crate::wire::{StreamEncoder, StreamTerms};
 use std::collections::BTreeMap;
 
@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(in crate::wire::openai_chat) struct Encoder {
     terms: StreamTerms,
+    /// Whether the answer came from this very wire, so that its extras go home.
+    home: bool,
     /// `data: {"id":…,"object":…,"created":…,"model":…` up to the choices.
     prefix: Vec<u8>,
     parts: BTreeMap<PartId, Lane>,
@@ -36,7 +38,10 @@ enum LaneKind {
 impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start(head) => self.prefix = prefix(head, &self.terms),
+            Event::Start(head) => {
+                self.home = head.origin == Some(ID);
+                self.prefix = prefix(head, &self.terms);
+            }
             Event::PartStart { at, choice, kind } => self.part_start(*at, *choice, kind, out),
             Event::Delta { at, text, logprobs } => self.delta(*at, text, logprobs, out),
             Event::Citation { at, citation } => {
@@ -60,6 +65,7 @@ impl Encoder {
     pub(in crate::wire::openai_chat) fn new(terms: &StreamTerms) -> Self {
         Self {
             terms: terms.clone(),
+            home: false,
             prefix: prefix(&Head::default(), terms),
             parts: BTreeMap::new(),
             choices: BTreeMap::new(),
@@ -131,7 +137,7 @@ impl Encoder {
         if self.terms.usage {
             out.extend_from_slice(&self.prefix);
             out.extend_from_slice(b",\"choices\":[],\"usage\":");
-            out.extend_from_slice(usage::encode_usage(&self.usage).to_string().as_bytes());
+            out.extend_from_slice(usage::encode_usage(&self.usage, self.home).to_string().as_bytes());
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
