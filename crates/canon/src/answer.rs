@@ -70,6 +70,10 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
         Part::ToolResult { .. } => return,
     };
     events.push(Event::PartStart { at, choice, kind });
+    // Before the words: some wires say them where a part begins.
+    if !extras.is_empty() {
+        events.push(Event::PartExtras { at, extras });
+    }
     let (logprobs, citations) = match part {
         Part::Text { logprobs, citations, .. } => (logprobs.clone(), citations.as_slice()),
         _ => (Vec::new(), [].as_slice()),
@@ -82,9 +86,6 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
     }
     if let Part::Reasoning { seal: Some(seal), .. } | Part::ToolCall { seal: Some(seal), .. } = part {
         events.push(Event::Seal { at, seal: seal.clone() });
-    }
-    if !extras.is_empty() {
-        events.push(Event::PartExtras { at, extras });
     }
     events.push(Event::PartEnd { at });
 }
