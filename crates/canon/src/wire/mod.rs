@@ -7,6 +7,7 @@ mod quirks;
 mod traits;
 mod writer;
 
+pub mod anthropic_messages;
 pub mod openai_chat;
 
 pub use look::{Edit, splice};
@@ -100,10 +101,16 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &openai_chat::OpenAiChat,
+    &anthropic_messages::AnthropicMessages,
+];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &openai_chat::OpenAiChat,
+    &anthropic_messages::AnthropicMessages,
+];
 
 /// The dialect called `name`.
 #[must_use]
