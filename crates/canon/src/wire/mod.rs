@@ -101,16 +101,10 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[
-    &openai_chat::OpenAiChat,
-    &anthropic_messages::AnthropicMessages,
-];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[
-    &openai_chat::OpenAiChat,
-    &anthropic_messages::AnthropicMessages,
-];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
 
 /// The dialect called `name`.
 #[must_use]

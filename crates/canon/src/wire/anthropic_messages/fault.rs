@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn an_overloaded_provider_stays_529() {
         for status in [529, 200] {
-            let fault = decode_error(status, br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#);
+            let fault =
+                decode_error(status, br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#);
             assert_eq!(fault.client_status(), 529);
             assert_eq!(encode_error(&fault, None)["error"]["type"], "overloaded_error");
         }
@@ -127,14 +128,19 @@ mod tests {
             for side in [Side::Client, Side::Gateway, Side::Provider] {
                 let body = encode_error(&Fault::new(kind, side, "words"), Some("req_1"));
                 assert_eq!(body["type"], "error");
-                assert!(body["error"]["type"].as_str().is_some_and(|word| word.ends_with("_error") || word == "request_too_large"));
+                assert!(
+                    body["error"]["type"]
+                        .as_str()
+                        .is_some_and(|word| word.ends_with("_error") || word == "request_too_large")
+                );
             }
         }
     }
 
     #[test]
     fn a_refused_key_of_ours_is_not_the_clients() {
-        let fault = decode_error(401, br#"{"error":{"type":"authentication_error","message":"invalid sk-ant-secret"}}"#);
+        let fault =
+            decode_error(401, br#"{"error":{"type":"authentication_error","message":"invalid sk-ant-secret"}}"#);
         assert_eq!(fault.client_status(), 502);
         assert!(!encode_error(&fault, None).to_string().contains("sk-ant"));
     }

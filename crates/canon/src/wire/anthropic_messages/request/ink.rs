@@ -2,11 +2,11 @@
 
 use crate::Extras;
 use crate::request::{CacheMark, Part, Request, Tool};
+use crate::wire::Target;
 use crate::wire::anthropic_messages::{ID, block};
 use crate::wire::writer::{Writer, put};
-use crate::wire::Target;
 use serde_json::Value;
-use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Most cache marks the wire takes.
 const MOST_MARKS: usize = 4;
@@ -17,6 +17,8 @@ pub(super) struct Ink<'a> {
     pub(super) pen: Writer,
     /// Whom it is written for.
     pub(super) target: &'a Target,
+    /// Names of calls.
+    pub(super) ids: CallIds,
     marks: usize,
     mark: usize,
 }
@@ -24,7 +26,8 @@ pub(super) struct Ink<'a> {
 impl<'a> Ink<'a> {
     /// A pen for `request`, written for `target`.
     pub(super) fn new(request: &Request, target: &'a Target) -> Self {
-        Self { pen: Writer::new(request.origin, ID), target, marks: count_marks(request), mark: 0 }
+        let pen = Writer::new(request.origin, ID);
+        Self { pen, target, ids: CallIds::default(), marks: count_marks(request), mark: 0 }
     }
 
     /// Whether the target refuses a form of this wire, e.g. `thinking.adaptive`.
@@ -34,13 +37,7 @@ impl<'a> Ink<'a> {
 
     /// Ends a block: its cache mark and its extras. Too many marks from abroad lose the middle ones: the first two
     /// hold what every request shares, the last two the growing end.
-    pub(super) fn finish(
-        &mut self,
-        mut body: Extras,
-        cache: Option<&CacheMark>,
-        extras: &Extras,
-        path: &str,
-    ) -> Value {
+    pub(super) fn finish(&mut self, mut body: Extras, cache: Option<&CacheMark>, extras: &Extras, path: &str) -> Value {
         if let Some(mark) = cache {
             let place = self.mark;
             self.mark += 1;
@@ -95,19 +92,48 @@ fn count_in_part(part: &Part) -> usize {
     }
 }
 
-/// `id` as the wire allows it: `[a-zA-Z0-9_-]+`. The same id gives the same name on every turn, two ids give two.
-pub(super) fn safe_id(id: &str) -> Cow<'_, str> {
+/// The ids of calls as the wire allows them: `[a-zA-Z0-9_-]+`, and no two alike in a conversation, as some engines
+/// give them. The same conversation gives the same names on every turn.
+#[derive(Debug, Default)]
+pub(super) struct CallIds {
+    /// Names given so far.
+    used: HashSet<String>,
+    /// Names of calls that wait for their results, by the id that the conversation has for them.
+    waiting: HashMap<String, VecDeque<String>>,
+}
+
+impl CallIds {
+    /// The name of a call.
+    pub(super) fn call(&mut self, id: &str) -> String {
+        let first = safe_id(id);
+        let mut name = first.clone();
+        let mut count = 1;
+        while self.used.contains(&name) {
+            count += 1;
+            name = format!("{first}-{count}");
+        }
+        self.used.insert(name.clone());
+        self.waiting.entry(id.to_owned()).or_default().push_back(name.clone());
+        name
+    }
+
+    /// The name of the call that a result answers.
+    pub(super) fn result(&mut self, id: &str) -> String {
+        self.waiting.get_mut(id).and_then(VecDeque::pop_front).unwrap_or_else(|| safe_id(id))
+    }
+}
+
+fn safe_id(id: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !id.is_empty() && id.chars().all(allowed) {
-        return Cow::Borrowed(id);
+        return id.to_owned();
     }
-    let mut name: String = id.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
     // FNV-1a keeps apart what the replacement makes equal.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    name.push_str(&format!("_{hash:016x}"));
-    Cow::Owned(name)
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let name: String = id.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    format!("{name}_{hash:016x}")
 }
 
 #[cfg(test)]
@@ -116,12 +142,23 @@ mod tests {
 
     #[test]
     fn ids_fit_the_wire_and_stay_apart() {
-        assert_eq!(safe_id("toolu_01-A"), "toolu_01-A");
-        for id in ["call:1.2", "call.1:2", "", "ä", "a b"] {
-            let name = safe_id(id);
-            assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'), "{name}");
-            assert_eq!(name, safe_id(id));
-        }
-        assert_ne!(safe_id("call:1.2"), safe_id("call.1:2"));
+        let ids = ["toolu_01-A", "call:1.2", "call.1:2", "", "ä", "a b"];
+        let mut names = CallIds::default();
+        let calls: Vec<String> = ids.iter().map(|id| names.call(id)).collect();
+        assert_eq!(calls[0], "toolu_01-A");
+        assert!(calls.iter().flat_map(|name| name.chars()).all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+        assert_eq!(calls.iter().collect::<HashSet<_>>().len(), ids.len());
+        assert_eq!(ids.iter().map(|id| names.result(id)).collect::<Vec<_>>(), calls);
+    }
+
+    #[test]
+    fn an_id_that_comes_again_is_another_call() {
+        let mut names = CallIds::default();
+        assert_eq!([names.call("c"), names.call("c"), names.call("c-2")], ["c", "c-2", "c-2-2"]);
+        assert_eq!([names.result("c"), names.result("c"), names.result("c-2")], ["c", "c-2", "c-2-2"]);
+        assert_eq!(
+            (names.call("c"), names.result("c"), names.result("gone")),
+            ("c-3".into(), "c-3".into(), "gone".into())
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Writing the conversation: instructions on top, then turns of the user and the assistant.
 
-use super::ink::{Ink, safe_id};
+use super::ink::Ink;
 use super::turns::Turn;
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
@@ -112,11 +112,12 @@ fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option
                 ink.pen.emulate(format!("{path}.arguments"));
                 wrapped
             });
-            Some(ink.finish(block::tool_use(&safe_id(call_id), name, input), cache.as_ref(), extras, path))
+            let id = ink.ids.call(call_id);
+            Some(ink.finish(block::tool_use(&id, name, input), cache.as_ref(), extras, path))
         }
         Part::ToolResult { call_id, content, is_error, cache, extras } => {
             let mut body = block::typed("tool_result");
-            body.insert("tool_use_id".to_owned(), safe_id(call_id).into());
+            body.insert("tool_use_id".to_owned(), ink.ids.result(call_id).into());
             let mut blocks = Vec::new();
             for (index, part) in content.iter().enumerate() {
                 blocks.extend(encode_part(part, "user", &format!("{path}.content[{index}]"), ink));
@@ -142,13 +143,7 @@ fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option
 }
 
 /// Thinking goes back only with a signature that the target made; a foreign one would be refused.
-fn encode_reasoning(
-    text: &str,
-    seal: Option<&Seal>,
-    extras: &Extras,
-    path: &str,
-    ink: &mut Ink<'_>,
-) -> Option<Value> {
+fn encode_reasoning(text: &str, seal: Option<&Seal>, extras: &Extras, path: &str, ink: &mut Ink<'_>) -> Option<Value> {
     let ours = seal.filter(|seal| match &seal.signer {
         Some(signer) => *signer == ink.target.signer,
         None => ink.pen.home,

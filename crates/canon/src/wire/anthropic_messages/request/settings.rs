@@ -74,6 +74,10 @@ fn at_home(reasoning: &Reasoning) -> Thinking {
 }
 
 fn abroad(reasoning: &Reasoning, max_tokens: Option<u64>, ink: &mut Ink<'_>) -> Thinking {
+    if ink.refuses("thinking") {
+        ink.pen.drop("reasoning");
+        return Thinking::Unsaid;
+    }
     if reasoning.effort == Some(Effort::None) || (reasoning.effort.is_none() && reasoning.budget_tokens == Some(0)) {
         if ink.refuses("thinking.disabled") {
             ink.pen.drop("reasoning.effort");
@@ -192,7 +196,7 @@ fn effort_word(reasoning: &Reasoning, thinking: Thinking, ink: &mut Ink<'_>) -> 
         Thinking::Off | Thinking::Budget(_) | Thinking::Native => return None,
         Thinking::Adaptive | Thinking::Unsaid => reasoning.effort.or(reasoning.budget_tokens.map(effort_of))?,
     };
-    if ink.refuses("output_config.effort") || ink.refuses("thinking.adaptive") {
+    if ["thinking", "thinking.adaptive", "output_config.effort"].iter().any(|form| ink.refuses(form)) {
         return None;
     }
     if effort == Effort::Minimal {
@@ -250,8 +254,7 @@ pub(super) fn sampling(sampling: &Sampling, limits: &Limits, ink: &mut Ink<'_>, 
     } else {
         sampling_abroad(sampling, limits, ink, body);
     }
-    let stops: Vec<&String> =
-        sampling.stop.iter().filter(|stop| ink.pen.home || !stop.trim().is_empty()).collect();
+    let stops: Vec<&String> = sampling.stop.iter().filter(|stop| ink.pen.home || !stop.trim().is_empty()).collect();
     if stops.len() < sampling.stop.len() {
         // The wire takes no stop text of white space alone.
         ink.pen.weaken("stop");
@@ -277,30 +280,24 @@ pub(super) fn sampling(sampling: &Sampling, limits: &Limits, ink: &mut Ink<'_>, 
 
 fn sampling_abroad(sampling: &Sampling, limits: &Limits, ink: &mut Ink<'_>, body: &mut Extras) {
     let thinking = matches!(limits.thinking, Thinking::Adaptive | Thinking::Budget(_));
-    match sampling.temperature {
-        None => {}
-        // A model that thinks samples at 1.
-        Some(temperature) if thinking => {
-            if temperature != 1.0 {
-                ink.pen.drop("temperature");
-            }
-        }
-        Some(temperature) => {
+    if let Some(temperature) = sampling.temperature {
+        if !thinking {
             if temperature > 1.0 {
                 ink.pen.weaken("temperature");
             }
             put(body, "temperature", Some(temperature.clamp(0.0, 1.0)));
+        } else if temperature != 1.0 {
+            // A model that thinks samples at 1.
+            ink.pen.drop("temperature");
         }
     }
-    match sampling.top_p {
-        None => {}
+    if let Some(top_p) = sampling.top_p {
         // Beside a temperature, or low beside thinking, it is refused. The whole nucleus says nothing.
-        Some(top_p) if body.contains_key("temperature") || (thinking && top_p < 0.95) => {
-            if top_p < 1.0 {
-                ink.pen.drop("top_p");
-            }
+        if !body.contains_key("temperature") && (!thinking || top_p >= 0.95) {
+            put(body, "top_p", Some(top_p));
+        } else if top_p < 1.0 {
+            ink.pen.drop("top_p");
         }
-        Some(top_p) => put(body, "top_p", Some(top_p)),
     }
     match sampling.top_k {
         None => {}

@@ -39,9 +39,10 @@ impl Turn {
         Value::Object(body)
     }
 
-    fn ids(&self, kind: &str, key: &str) -> BTreeSet<String> {
-        let blocks = self.blocks.iter().filter(|block| is(block, kind));
-        blocks.filter_map(|block| block.get(key)?.as_str().map(str::to_owned)).collect()
+    /// Ids of its calls.
+    fn calls(&self) -> BTreeSet<String> {
+        let blocks = self.blocks.iter().filter(|block| is(block, "tool_use"));
+        blocks.filter_map(|block| block.get("id")?.as_str().map(str::to_owned)).collect()
     }
 }
 
@@ -111,12 +112,12 @@ fn arrange(turn: &mut Turn, index: usize, ink: &mut Ink<'_>) {
 }
 
 /// A call without a result gets one, a result without a call becomes words.
-fn pair(turns: &mut Vec<Turn>, ink: &mut Ink<'_>) {
+fn pair(turns: &mut [Turn], ink: &mut Ink<'_>) {
     let mut calls = BTreeSet::new();
     let mut index = 0;
     while let Some(turn) = turns.get_mut(index) {
         if turn.role == "assistant" {
-            calls = turn.ids("tool_use", "id");
+            calls = turn.calls();
             if !calls.is_empty() && turns.get(index + 1).is_none() {
                 return;
             }
@@ -125,14 +126,13 @@ fn pair(turns: &mut Vec<Turn>, ink: &mut Ink<'_>) {
         }
         for block in &mut turn.blocks {
             let answered = block.get("tool_use_id").and_then(Value::as_str);
-            if is(block, "tool_result") && !answered.is_some_and(|id| calls.contains(id)) {
+            if is(block, "tool_result") && !answered.is_some_and(|id| calls.remove(id)) {
                 ink.pen.emulate(format!("messages[{index}]"));
                 *block = as_words(block);
             }
         }
         turn.blocks.sort_by_key(|block| !is(block, "tool_result"));
-        let results = turn.ids("tool_result", "tool_use_id");
-        for id in calls.iter().rev().filter(|id| !results.contains(*id)) {
+        for id in std::mem::take(&mut calls).iter().rev() {
             ink.pen.emulate(format!("messages[{index}]"));
             let mut body = block::typed("tool_result");
             body.insert("tool_use_id".to_owned(), id.as_str().into());
@@ -140,7 +140,6 @@ fn pair(turns: &mut Vec<Turn>, ink: &mut Ink<'_>) {
             body.insert("is_error".to_owned(), true.into());
             turn.blocks.insert(0, Value::Object(body));
         }
-        calls.clear();
         index += 1;
     }
 }

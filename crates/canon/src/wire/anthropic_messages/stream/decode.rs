@@ -41,7 +41,10 @@ enum Kind {
     /// Thinking, with its signature so far.
     Thinking(String),
     /// A call, with the input that came with its start, for the case that nothing follows.
-    Call { input: String, begun: bool },
+    Call {
+        input: String,
+        begun: bool,
+    },
 }
 
 impl StreamDecoder for Decoder {
@@ -230,7 +233,8 @@ impl Decoder {
         if self.finished {
             return Ok(());
         }
-        let stop = self.stop.take().ok_or_else(|| BadField::new("stop_reason", "was not said before `message_stop`"))?;
+        let stop =
+            self.stop.take().ok_or_else(|| BadField::new("stop_reason", "was not said before `message_stop`"))?;
         while let Some((_, block)) = self.open.pop_first() {
             self.block_stop(block, out)?;
         }

@@ -203,6 +203,8 @@ impl Encoder {
 impl Lane {
     fn write(&mut self, step: Step, next: &mut usize, terms: &StreamTerms, out: &mut Vec<u8>) {
         match step {
+            // Whole parts have no words.
+            Step::Words(_) if matches!(self.kind, PartKind::Media(_) | PartKind::Native(_)) => {}
             Step::Words(text) => {
                 let index = self.open(None, next, terms, out);
                 write_words(index, &self.kind, &text, out);
