@@ -374,6 +374,8 @@ pub struct Reasoning {
     pub effort: Option<Effort>,
     /// Most tokens of thinking.
     pub budget_tokens: Option<u64>,
+    /// Whether the model itself decides when and how much to think.
+    pub adaptive: bool,
     /// Which summary to show (`auto`, `concise`, `detailed`).
     pub summary: Option<String>,
     /// Whether thoughts are to be shown at all.

@@ -8,6 +8,7 @@ mod quirks;
 mod traits;
 mod writer;
 
+pub mod anthropic_messages;
 pub mod openai_chat;
 pub mod openai_responses;
 
@@ -102,10 +103,12 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses];
+pub static DIALECTS: &[&dyn Dialect] =
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses];
+pub static PROTOCOLS: &[&dyn Protocol] =
+    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
 
 /// The dialect called `name`.
 #[must_use]
