@@ -4,6 +4,10 @@ use super::{Loss, Quirks, WireId};
 use crate::Extras;
 use serde_json::Value;
 
+/// First character of an extra that holds the origin wire's spelling of something the canon has taken in. Its wire
+/// reads it by name; it is never written as it is.
+pub(crate) const SPELLING: char = '~';
+
 /// Keeps the losses while a request is written.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -33,9 +37,13 @@ impl Writer {
         self.losses.push(Loss::emulated(path));
     }
 
-    /// Extras at `path`: into `out` at home, named abroad.
+    /// Extras at `path`: into `out` at home, named abroad. A key that starts with [`SPELLING`] only remembers how the
+    /// origin wire spelled what the canon holds; abroad nothing is lost with it.
     pub(crate) fn extras(&mut self, extras: &Extras, path: &str, out: &mut Extras) {
         for (key, value) in extras {
+            if key.starts_with(SPELLING) {
+                continue;
+            }
             if self.home {
                 out.insert(key.clone(), value.clone());
             } else if path.is_empty() {
