@@ -7,6 +7,7 @@ mod quirks;
 mod traits;
 mod writer;
 
+pub mod gemini;
 pub mod openai_chat;
 
 pub use look::{Edit, splice};
@@ -100,10 +101,10 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat];
+pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &gemini::Gemini];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat, &gemini::Gemini];
 
 /// The dialect called `name`.
 #[must_use]
