@@ -605,6 +605,10 @@ fn any_json() -> impl Strategy<Value = Value> {
             "error",
             "toolConfig",
             "functionCallingConfig",
+            "partialArgs",
+            "jsonPath",
+            "willContinue",
+            "stringValue",
             "x_y",
         ]);
         prop_oneof![
@@ -720,6 +724,29 @@ fn ids_made_for_calls_are_the_same_each_time_and_differ() {
     assert_eq!(ids, kinds(TWINS[1].1));
     assert_ne!(ids[0], ids[1]);
     assert!(ids.iter().all(|id| id.len() <= 40 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')));
+}
+
+#[test]
+fn a_call_whose_arguments_come_in_pieces_is_put_together() {
+    let part =
+        |call: Value| json!({"candidates": [{"content": {"parts": [{"functionCall": call}]}}], "responseId": "p"});
+    let pieces = [
+        part(json!({"name": "f", "willContinue": true})),
+        part(json!({"partialArgs": [{"jsonPath": "$.place.city", "stringValue": "New ", "willContinue": true}],
+            "willContinue": true})),
+        part(json!({"partialArgs": [{"jsonPath": "$.place.city", "stringValue": "York"}, {"jsonPath": "$.n[0]['a b']",
+            "numberValue": 2.5}, {"jsonPath": "$.n[1]", "nullValue": "NULL_VALUE"}], "willContinue": true})),
+        part(json!({})),
+        json!({"candidates": [{"finishReason": "STOP"}]}),
+    ];
+    let stream: String = pieces.iter().map(|piece| format!("data: {piece}\n\n")).collect();
+    let answer = answer::fold(&events(&stream)).expect("complete");
+    let [Part::ToolCall { name, arguments, .. }] = answer.choices[0].parts.as_slice() else { panic!("one call") };
+    assert_eq!(
+        (name.as_str(), json(arguments)),
+        ("f", json!({"place": {"city": "New York"}, "n": [{"a b": 2.5}, null]}))
+    );
+    assert_eq!(answer.choices[0].stop.reason, StopReason::ToolCalls);
 }
 
 #[test]

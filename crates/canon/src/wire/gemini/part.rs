@@ -58,7 +58,8 @@ fn is_other(fields: &Fields) -> bool {
     fields.keys().any(|key| !own.contains(&key))
 }
 
-fn take_seal(fields: &mut Fields) -> Result<Option<Seal>, BadField> {
+/// Takes the signature beside a part.
+pub(super) fn take_seal(fields: &mut Fields) -> Result<Option<Seal>, BadField> {
     Ok(fields.string("thoughtSignature")?.map(seal::read))
 }
 

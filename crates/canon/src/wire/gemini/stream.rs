@@ -4,6 +4,7 @@
 
 mod decode;
 mod encode;
+mod partial;
 mod watch;
 
 pub(super) use decode::Decoder;

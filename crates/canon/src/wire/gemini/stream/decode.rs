@@ -1,5 +1,6 @@
 //! Chunks to events.
 
+use super::partial::{self, Partial};
 use crate::Extras;
 use crate::event::{Event, Head, PartId, PartKind, Stop};
 use crate::fault::{Fault, FaultKind};
@@ -32,6 +33,8 @@ struct Open {
     /// The words of the current part, by which sources are placed.
     text: String,
     calls: u32,
+    /// A call whose arguments still come.
+    partial: Option<Partial>,
     stop: Option<Stop>,
     extras: Extras,
 }
@@ -135,7 +138,7 @@ impl Decoder {
         }
         let open = self.choices.entry(choice).or_default();
         merge(&mut open.extras, fields.rest());
-        if let Some(reason) = response::stop_reason(&word, open.calls > 0) {
+        if let Some(reason) = response::stop_reason(&word, open.calls > 0 || open.partial.is_some()) {
             open.stop = Some(Stop { choice, reason, raw: Some(word), sequence: None });
         }
         Ok(())
@@ -149,11 +152,26 @@ impl Decoder {
         tokens: &mut Vec<crate::event::TokenLogprob>,
         out: &mut Vec<Event>,
     ) -> Result<(), BadField> {
-        let fields: Fields = part::fields(value, path)?;
-        let nth = self.choices.get(&choice).map_or(0, |open| open.calls);
+        let mut fields: Fields = part::fields(value, path)?;
         let answer = &self.id;
+        let open = self.choices.entry(choice).or_default();
+        let nth = open.calls;
         let made = |name: &str| part::made_id(format_args!("{:016x}", hash(answer, choice, nth, name)));
-        match part::decode(fields, made)? {
+        let part = if partial::is_piece(&fields, open.partial.as_ref()) {
+            match partial::take(&mut fields, &mut open.partial, made)? {
+                Some(part) => part,
+                None => return Ok(()),
+            }
+        } else {
+            part::decode(fields, made)?
+        };
+        self.decoded(choice, part, tokens, out);
+        Ok(())
+    }
+
+    /// A part as events.
+    fn decoded(&mut self, choice: u32, part: Part, tokens: &mut Vec<crate::event::TokenLogprob>, out: &mut Vec<Event>) {
+        match part {
             Part::Text { text, seal, extras, .. } => {
                 let tokens = if text.is_empty() { Vec::new() } else { std::mem::take(tokens) };
                 self.words(choice, false, (text, tokens), seal, extras, out);
@@ -181,7 +199,6 @@ impl Decoder {
             }
             Part::Refusal { .. } | Part::ToolResult { .. } => {}
         }
-        Ok(())
     }
 
     fn words(
@@ -242,6 +259,11 @@ impl Decoder {
             return;
         }
         self.finished = true;
+        let open: Vec<(u32, Partial)> =
+            self.choices.iter_mut().filter_map(|(choice, open)| Some((*choice, open.partial.take()?))).collect();
+        for (choice, partial) in open {
+            self.decoded(choice, partial.into_part(), &mut Vec::new(), out);
+        }
         let (mut stops, mut candidates) = (Vec::new(), Vec::new());
         for open in std::mem::take(&mut self.choices).into_values() {
             if let Some(lane) = open.current {
