@@ -123,7 +123,7 @@ fn decode_thinking(value: Value) -> Result<Reasoning, BadField> {
     };
     let include = fields.bool("includeThoughts")?;
     extras.extend(fields.rest());
-    Ok(Reasoning { effort, budget_tokens, summary: None, include, extras })
+    Ok(Reasoning { effort, budget_tokens, include, extras, ..Reasoning::default() })
 }
 
 /// Writes a `generationConfig`.

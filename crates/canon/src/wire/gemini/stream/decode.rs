@@ -94,7 +94,7 @@ impl Decoder {
             self.started = true;
             self.id = id.unwrap_or_default();
             let (id, model) = (self.id.clone(), model.unwrap_or_default());
-            out.push(Event::Start(Head { id, model, created: None, extras: Extras::new() }));
+            out.push(Event::Start(Head { id, model, ..Head::default() }));
         }
         let counts = fields.map("usageMetadata")?;
         let candidates = fields.list("candidates")?;
