@@ -6,6 +6,9 @@ use crate::fault::{Fault, FaultKind, Side};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Who gives the reasons of our own errors.
+const DOMAIN: &str = "autarky";
+
 /// Writes a fault as an error body.
 #[must_use]
 pub fn encode_error(fault: &Fault) -> Value {
@@ -13,7 +16,7 @@ pub fn encode_error(fault: &Fault) -> Value {
     let mut details = vec![json!({
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": fault.kind.name().to_ascii_uppercase(),
-        "domain": "autarky",
+        "domain": DOMAIN,
     })];
     if let Some(field) = &fault.param {
         details.push(json!({
@@ -91,6 +94,12 @@ fn seconds(text: &str) -> Option<Duration> {
 
 fn kind(code: u16, word: &str, message: &str, details: &[Value]) -> FaultKind {
     let reason = detail(details, "reason").and_then(Value::as_str).unwrap_or_default();
+    // Told by one of us: its reason is the kind itself.
+    if detail(details, "domain").and_then(Value::as_str) == Some(DOMAIN)
+        && let Some(kind) = FaultKind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(reason))
+    {
+        return kind;
+    }
     // A wrong key is a 400 on this wire.
     if matches!(reason, "API_KEY_INVALID" | "API_KEY_EXPIRED") || message.starts_with("API key not valid") {
         return FaultKind::Unauthenticated;

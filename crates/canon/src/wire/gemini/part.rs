@@ -73,13 +73,25 @@ fn decode_call(mut fields: Fields, id_for: impl FnOnce(&str) -> String) -> Resul
     Ok(Part::ToolCall { call_id, name, arguments, seal, cache: None, extras })
 }
 
-/// What is left of a part, and of the object in it.
-fn with_inner(outer: Fields, key: &str, inner: Fields) -> Extras {
-    let (mut extras, rest) = (outer.rest(), inner.rest());
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
+/// What is left of a part, and of the object in it, whose fields are named with their path.
+pub(super) fn with_inner(outer: Fields, key: &str, inner: Fields) -> Extras {
+    let mut extras = outer.rest();
+    extras.extend(inner.rest().into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
     extras
+}
+
+/// A part that is one object under `key`, with the extras of both.
+pub(super) fn wrap(key: &str, mut inner: Extras, extras: Extras) -> Extras {
+    let mut fields = Extras::new();
+    fields.insert(key.to_owned(), Value::Null);
+    for (name, value) in extras {
+        match name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')) {
+            Some(name) => inner.insert(name.to_owned(), value),
+            None => fields.insert(name, value),
+        };
+    }
+    fields.insert(key.to_owned(), Value::Object(inner));
+    fields
 }
 
 /// Reads a part with `inlineData` or `fileData`.

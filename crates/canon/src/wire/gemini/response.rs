@@ -2,7 +2,7 @@
 //! stream and its unary twin cannot differ.
 
 use super::stream::Decoder;
-use super::{grounding, logprobs, part, seal, usage};
+use super::{ID, grounding, logprobs, part, seal, usage};
 use crate::Extras;
 use crate::answer::{Choice, Fold, Response};
 use crate::event::{Finish, Head, Stop, StopReason};
@@ -13,8 +13,8 @@ use crate::wire::StreamTerms;
 use crate::wire::writer::put;
 use serde_json::{Value, json};
 
-/// Key of the finish extras under which this wire keeps what it says beside an answer.
-pub(super) const OWN: &str = "gemini";
+/// Key of the finish extras for what is said beside each candidate: a stream's end is where all of it is known.
+const CANDIDATES: &str = "candidates";
 
 /// Reads a whole answer.
 pub(super) fn decode(body: Value) -> Result<Response, BadField> {
@@ -82,16 +82,15 @@ pub(super) fn stop_word(stop: &Stop) -> &str {
     }
 }
 
-/// What this wire said beside candidate `index` of an answer that came from it.
-pub(super) fn candidate_extras(finish: &Extras, index: usize) -> Extras {
-    let candidates = finish.get(OWN).and_then(|own| own.get("candidates"));
-    candidates.and_then(|list| list.get(index)?.as_object().cloned()).unwrap_or_default()
+/// What this wire said beside candidate `index`, in the finish extras of an answer that came from it.
+pub(super) fn candidate_extras(own: &Extras, index: usize) -> Extras {
+    own.get(CANDIDATES).and_then(|list| list.get(index)?.as_object().cloned()).unwrap_or_default()
 }
 
 /// What this wire said beside the candidates.
-pub(super) fn answer_extras(finish: &Extras) -> Extras {
-    let mut own = finish.get(OWN).and_then(Value::as_object).cloned().unwrap_or_default();
-    own.shift_remove("candidates");
+pub(super) fn answer_extras(own: &Extras) -> Extras {
+    let mut own = own.clone();
+    own.shift_remove(CANDIDATES);
     own
 }
 
@@ -110,22 +109,22 @@ pub(super) fn put_head(head: &Head, terms: &StreamTerms, body: &mut Extras) {
 
 /// Writes a whole answer.
 pub(super) fn encode(answer: &Response, terms: &StreamTerms) -> Value {
-    let extras = answer_extras(&answer.finish_extras);
+    let home = answer.head.origin == Some(ID);
+    let own = if home { answer.finish_extras.clone() } else { Extras::new() };
     let mut body = Extras::new();
-    if !is_blocked(&extras) {
+    if !is_blocked(&own) {
         let candidates = answer.choices.iter().enumerate();
-        let candidates =
-            candidates.map(|(at, choice)| encode_choice(choice, candidate_extras(&answer.finish_extras, at)));
+        let candidates = candidates.map(|(at, choice)| encode_choice(choice, candidate_extras(&own, at), home));
         body.insert("candidates".to_owned(), Value::Array(candidates.collect()));
     }
-    body.insert("usageMetadata".to_owned(), usage::encode(&answer.usage));
+    body.insert("usageMetadata".to_owned(), usage::encode(&answer.usage, home));
     put_head(&answer.head, terms, &mut body);
-    body.extend(extras);
+    body.extend(answer_extras(&own));
     Value::Object(body)
 }
 
-fn encode_choice(choice: &Choice, extras: Extras) -> Value {
-    let mut parts: Vec<Value> = choice.parts.iter().filter_map(encode_part).collect();
+fn encode_choice(choice: &Choice, own: Extras, home: bool) -> Value {
+    let mut parts: Vec<Value> = choice.parts.iter().filter_map(|part| encode_part(part, home)).collect();
     let (mut text, mut citations, mut tokens) = (String::new(), Vec::new(), Vec::new());
     for part in &choice.parts {
         if let Part::Text { text: words, citations: more, logprobs, .. } = part {
@@ -139,7 +138,7 @@ fn encode_choice(choice: &Choice, extras: Extras) -> Value {
         // A content without parts makes the SDK's chats forget the turn.
         parts.push(json!({"text": ""}));
     }
-    encode_candidate(&choice.stop, parts, (&citations, &text), &tokens, extras)
+    encode_candidate(&choice.stop, parts, (&citations, &text), &tokens, own)
 }
 
 /// `citation` of a text that stands `by` characters further on.
@@ -153,79 +152,82 @@ pub(super) fn encode_candidate(
     parts: Vec<Value>,
     (citations, text): (&[Citation], &str),
     tokens: &[crate::event::TokenLogprob],
-    extras: Extras,
+    mut own: Extras,
 ) -> Value {
     let mut body = Extras::new();
-    body.insert("content".to_owned(), json!({"parts": parts, "role": "model"}));
+    let mut content = part::object(json!({"parts": parts, "role": "model"}));
+    if let Some(Value::Object(more)) = own.shift_remove("content") {
+        content.extend(more);
+    }
+    body.insert("content".to_owned(), Value::Object(content));
     body.insert("finishReason".to_owned(), stop_word(stop).into());
     body.insert("index".to_owned(), stop.choice.into());
-    let is_said = extras.contains_key("groundingMetadata") || extras.contains_key("citationMetadata");
+    let is_said = own.contains_key("groundingMetadata") || own.contains_key("citationMetadata");
     if !citations.is_empty() && !is_said {
         body.insert("groundingMetadata".to_owned(), grounding::encode(citations, text));
     }
     put(&mut body, "logprobsResult", (!tokens.is_empty()).then(|| logprobs::encode(tokens)));
-    body.extend(extras);
+    body.extend(own);
     Value::Object(body)
 }
 
-fn encode_part(part: &Part) -> Option<Value> {
-    match part {
-        Part::Text { text, seal: None, .. } if text.is_empty() => None,
-        Part::Text { text, seal, .. } => Some(words(text, false, seal.as_ref())),
-        Part::Refusal { text, .. } => Some(words(text, false, None)),
-        Part::Reasoning { text, seal: None, .. } if text.is_empty() => None,
-        Part::Reasoning { text, seal, .. } => Some(words(text, true, seal.as_ref())),
-        Part::ToolCall { call_id, name, arguments, seal, .. } => Some(call(call_id, name, arguments, seal.as_ref())),
-        Part::Media(media) => medium(media),
-        Part::Native { body } => native(body),
-        Part::ToolResult { .. } => None,
-    }
+fn encode_part(part: &Part, home: bool) -> Option<Value> {
+    let extras = |extras: &Extras| if home { extras.clone() } else { Extras::new() };
+    let is_nothing = |text: &str, more: &Extras| text.is_empty() && (more.is_empty() || !home);
+    let fields = match part {
+        Part::Text { text, seal: None, extras: more, .. } | Part::Reasoning { text, seal: None, extras: more, .. }
+            if is_nothing(text, more) =>
+        {
+            return None;
+        }
+        Part::Text { text, seal, extras: more, .. } => words(text, false, seal.as_ref(), extras(more)),
+        Part::Refusal { text, .. } => words(text, false, None, Extras::new()),
+        Part::Reasoning { text, seal, extras: more, .. } => words(text, true, seal.as_ref(), extras(more)),
+        Part::ToolCall { call_id, name, arguments, seal, extras: more, .. } => {
+            call((call_id, name), arguments, seal.as_ref(), extras(more))
+        }
+        Part::Media(media) => medium(media, home)?,
+        Part::Native { body } if home => return Some(body.clone()),
+        Part::ToolResult { .. } | Part::Native { .. } => return None,
+    };
+    Some(Value::Object(fields))
 }
 
 /// A part of words.
-pub(super) fn words(text: &str, thought: bool, seal: Option<&Seal>) -> Value {
+pub(super) fn words(text: &str, thought: bool, seal: Option<&Seal>, extras: Extras) -> Extras {
     let mut fields = Extras::new();
     fields.insert("text".to_owned(), text.into());
     put(&mut fields, "thought", thought.then_some(true));
     put(&mut fields, "thoughtSignature", seal.map(seal::for_client));
-    Value::Object(fields)
+    fields.extend(extras);
+    fields
 }
 
 /// A part with a call.
-pub(super) fn call(call_id: &str, name: &str, arguments: &str, seal: Option<&Seal>) -> Value {
+pub(super) fn call((call_id, name): (&str, &str), arguments: &str, seal: Option<&Seal>, extras: Extras) -> Extras {
     let mut inner = Extras::new();
     put(&mut inner, "id", part::wire_id(call_id));
     inner.insert("name".to_owned(), name.into());
     inner.insert("args".to_owned(), part::arguments(arguments).0);
-    let mut fields = Extras::new();
-    fields.insert("functionCall".to_owned(), Value::Object(inner));
+    let mut fields = part::wrap("functionCall", inner, extras);
     put(&mut fields, "thoughtSignature", seal.map(seal::for_client));
-    Value::Object(fields)
+    fields
 }
 
 /// A part with a medium; `None` where this wire cannot say it.
-pub(super) fn medium(media: &Media) -> Option<Value> {
-    let (key, inner) = part::encode_source(media, false)?;
-    let mut fields = Extras::new();
-    fields.insert(key.to_owned(), Value::Object(inner));
-    put(&mut fields, "thoughtSignature", media.extras.get("thoughtSignature").cloned());
-    Some(Value::Object(fields))
-}
-
-/// A block of this wire; `None` for one of another wire, which all carry a `type`.
-pub(super) fn native(body: &Value) -> Option<Value> {
-    body.as_object().filter(|fields| !fields.is_empty() && !fields.contains_key("type"))?;
-    Some(body.clone())
+pub(super) fn medium(media: &Media, home: bool) -> Option<Extras> {
+    let (key, mut inner) = part::encode_source(media, home)?;
+    if !home {
+        return Some(part::wrap(key, inner, Extras::new()));
+    }
+    put(&mut inner, "displayName", media.name.clone());
+    Some(part::wrap(key, inner, media.extras.clone()))
 }
 
 /// The end of an answer as this wire's decoder gives it.
 pub(super) fn finish(stops: Vec<Stop>, candidates: Vec<Extras>, mut own: Extras) -> Finish {
     if candidates.iter().any(|candidate| !candidate.is_empty()) {
-        own.insert("candidates".to_owned(), candidates.into_iter().map(Value::Object).collect());
+        own.insert(CANDIDATES.to_owned(), candidates.into_iter().map(Value::Object).collect());
     }
-    let mut extras = Extras::new();
-    if !own.is_empty() {
-        extras.insert(OWN.to_owned(), Value::Object(own));
-    }
-    Finish { stops, extras }
+    Finish { stops, extras: own }
 }

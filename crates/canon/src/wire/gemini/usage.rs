@@ -26,11 +26,11 @@ pub(super) fn decode(value: Value) -> Result<Usage, BadField> {
     let mut fields = names::read(value, "usageMetadata", KNOWN)?;
     let prompt = fields.u64("promptTokenCount")?;
     let tools = fields.peek("toolUsePromptTokenCount").and_then(whole);
-    let input = prompt.map(|prompt| prompt + tools.unwrap_or(0));
+    let input = prompt.map(|prompt| prompt.saturating_add(tools.unwrap_or(0)));
     let (words, thoughts) = (fields.u64("candidatesTokenCount")?, fields.u64("thoughtsTokenCount")?);
     let total = fields.u64("totalTokenCount")?;
     let output = match (words, total, input) {
-        (Some(words), _, _) => Some(words + thoughts.unwrap_or(0)),
+        (Some(words), _, _) => Some(words.saturating_add(thoughts.unwrap_or(0))),
         (None, Some(total), Some(input)) if total >= input => Some(total - input),
         _ => thoughts,
     };
@@ -52,10 +52,11 @@ fn audio(details: Option<&Value>) -> Option<u64> {
     details?.as_array()?.iter().find(of_audio)?.get("tokenCount").and_then(whole)
 }
 
-/// Writes a `usageMetadata` object.
-pub(super) fn encode(usage: &Usage) -> Value {
+/// Writes a `usageMetadata` object; `home`: the answer came from this wire.
+pub(super) fn encode(usage: &Usage, home: bool) -> Value {
     let mut body = Extras::new();
-    let tools = usage.extras.get("toolUsePromptTokenCount").and_then(whole).unwrap_or(0);
+    let own = home.then_some(&usage.extras);
+    let tools = own.and_then(|own| own.get("toolUsePromptTokenCount")).and_then(whole).unwrap_or(0);
     put(&mut body, "promptTokenCount", usage.input.map(|input| input.saturating_sub(tools)));
     put(&mut body, "cachedContentTokenCount", usage.cache_read);
     let thoughts = usage.reasoning.unwrap_or(0);
@@ -66,12 +67,7 @@ pub(super) fn encode(usage: &Usage) -> Value {
     put(&mut body, "promptTokensDetails", usage.audio_input.map(details));
     put(&mut body, "candidatesTokensDetails", usage.audio_output.map(details));
     put(&mut body, "serviceTier", usage.service_tier.clone());
-    for (key, value) in &usage.extras {
-        // What another wire said beside its counts is none of this wire's, whose clients refuse unknown fields.
-        if key.ends_with("TokenCount") || key.ends_with("TokensDetails") || key == "trafficType" {
-            body.insert(key.clone(), value.clone());
-        }
-    }
+    body.extend(own.cloned().unwrap_or_default());
     Value::Object(body)
 }
 
@@ -89,7 +85,7 @@ mod tests {
         let usage = decode(theirs.clone()).expect("valid");
         assert_eq!((usage.input, usage.output, usage.total()), (Some(105), Some(27), Some(132)));
         assert_eq!((usage.cache_read, usage.reasoning, usage.audio_input), (Some(60), Some(7), Some(10)));
-        assert_eq!(encode(&usage), theirs);
+        assert_eq!(encode(&usage, true), theirs);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::request_parts::{decode_tool_call, take_reasoning};
 use super::usage::{decode_usage, encode_usage};
-use super::{fault, logprobs};
+use super::{ID, fault, logprobs};
 use crate::Extras;
 use crate::answer::{Choice, Response};
 use crate::event::{Head, Stop, StopReason};
@@ -43,6 +43,7 @@ pub(super) fn decode(body: Value) -> Result<Response, BadField> {
 pub(super) fn decode_head(fields: &mut Fields) -> Result<Head, BadField> {
     fields.take("object");
     Ok(Head {
+        origin: Some(ID),
         id: fields.string("id")?.unwrap_or_default(),
         model: fields.string("model")?.unwrap_or_default(),
         created: fields.i64("created")?,

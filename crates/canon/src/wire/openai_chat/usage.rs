@@ -43,7 +43,7 @@ pub fn encode_usage(usage: &Usage) -> Value {
     let mut body = Extras::new();
     body.insert("prompt_tokens".to_owned(), input.into());
     body.insert("completion_tokens".to_owned(), output.into());
-    body.insert("total_tokens".to_owned(), (input + output).into());
+    body.insert("total_tokens".to_owned(), input.saturating_add(output).into());
     let mut rest = usage.extras.clone();
     let mut prompt = Extras::new();
     put(&mut prompt, "cached_tokens", usage.cache_read);

@@ -224,21 +224,14 @@ impl Room<'_> {
             self.pen.drop(format!("{path}.detail"));
         }
         self.lose_cache(media.cache.as_ref(), path);
-        Some(self.wrapped(key, inner, &media.extras, path))
+        Some(Value::Object(self.wrapped(key, inner, &media.extras, path)))
     }
 
     /// A part that is one object under `key`, with the extras of both.
-    fn wrapped(&mut self, key: &str, mut inner: Extras, extras: &Extras, path: &str) -> Value {
-        let mut rest = extras.clone();
-        if self.pen.home
-            && let Some(Value::Object(more)) = rest.shift_remove(key)
-        {
-            inner.extend(more);
-        }
-        let mut fields = Extras::new();
-        fields.insert(key.to_owned(), Value::Object(inner));
-        self.pen.extras(&rest, path, &mut fields);
-        Value::Object(fields)
+    fn wrapped(&mut self, key: &str, inner: Extras, extras: &Extras, path: &str) -> Extras {
+        let mut flat = Extras::new();
+        self.pen.extras(extras, path, &mut flat);
+        part::wrap(key, inner, flat)
     }
 
     fn call(&mut self, part: &Part, path: &str, fields: &mut Extras) {
@@ -255,7 +248,7 @@ impl Room<'_> {
             }
             call.insert("args".to_owned(), args);
         }
-        *fields = part::object(self.wrapped("functionCall", call, extras, path));
+        *fields = self.wrapped("functionCall", call, extras, path);
         put(fields, "thoughtSignature", signature);
     }
 
@@ -291,7 +284,7 @@ impl Room<'_> {
         if !media.is_empty() {
             result.insert("parts".to_owned(), Value::Array(media));
         }
-        Some(self.wrapped("functionResponse", result, extras, path))
+        Some(Value::Object(self.wrapped("functionResponse", result, extras, path)))
     }
 
     /// The function that a result answers: this wire demands its name, the canon knows only the call.

@@ -123,13 +123,9 @@ fn decode_result(mut fields: Fields, made: impl FnOnce() -> String, calls: &mut 
             Part::Native { body: Value::Object(item.rest()) }
         });
     }
-    let mut extras = fields.rest();
+    let mut extras = part::with_inner(fields, "functionResponse", result);
     if calls.name_of(&call_id) != Some(name.as_str()) {
         extras.insert("~name".to_owned(), name.into());
-    }
-    let rest = result.rest();
-    if !rest.is_empty() {
-        extras.insert("functionResponse".to_owned(), Value::Object(rest));
     }
     Ok(Part::ToolResult { call_id, content, is_error, cache: None, extras })
 }

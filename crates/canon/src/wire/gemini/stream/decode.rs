@@ -8,7 +8,7 @@ use crate::fields::{BadField, Fields};
 use crate::frame::Frame;
 use crate::request::{Part, Seal};
 use crate::wire::StreamDecoder;
-use crate::wire::gemini::{fault, grounding, logprobs, names, part, response, usage};
+use crate::wire::gemini::{ID, fault, grounding, logprobs, names, part, response, usage};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -94,7 +94,7 @@ impl Decoder {
             self.started = true;
             self.id = id.unwrap_or_default();
             let (id, model) = (self.id.clone(), model.unwrap_or_default());
-            out.push(Event::Start(Head { id, model, ..Head::default() }));
+            out.push(Event::Start(Head { origin: Some(ID), id, model, ..Head::default() }));
         }
         let counts = fields.map("usageMetadata")?;
         let candidates = fields.list("candidates")?;
@@ -126,10 +126,17 @@ impl Decoder {
         let choice = fields.u32("index")?.unwrap_or(0);
         self.choices.entry(choice).or_default();
         let word = fields.string("finishReason")?.unwrap_or_default();
-        let mut tokens = logprobs::decode(fields.take("logprobsResult"))?;
+        let raw = fields.take("logprobsResult");
+        let mut tokens = logprobs::decode(raw.clone())?;
+        let mut rest = Extras::new();
         if let Some(mut content) = fields.object("content")? {
             for (index, item) in content.list("parts")?.into_iter().enumerate() {
                 self.part(choice, item, &format!("{path}.content.parts[{index}]"), &mut tokens, out)?;
+            }
+            content.take("role");
+            let more = content.rest();
+            if !more.is_empty() {
+                rest.insert("content".to_owned(), Value::Object(more));
             }
         }
         if !tokens.is_empty() {
@@ -137,7 +144,10 @@ impl Decoder {
             out.push(Event::Delta { at, text: String::new(), logprobs: tokens });
         }
         let open = self.choices.entry(choice).or_default();
-        merge(&mut open.extras, fields.rest());
+        rest.extend(fields.rest());
+        // It says more than the canon holds (the tokens' numbers).
+        rest.extend(raw.map(|raw| (LOGPROBS.to_owned(), raw)));
+        merge(&mut open.extras, rest);
         if let Some(reason) = response::stop_reason(&word, open.calls > 0 || open.partial.is_some()) {
             open.stop = Some(Stop { choice, reason, raw: Some(word), sequence: None });
         }
@@ -280,10 +290,23 @@ impl Decoder {
     }
 }
 
+/// The field whose lists grow from chunk to chunk.
+pub(super) const LOGPROBS: &str = "logprobsResult";
+
 /// Takes over what a later chunk says; objects grow field by field.
 fn merge(known: &mut Extras, later: Extras) {
     for (key, value) in later {
         match (known.get_mut(&key), value) {
+            (Some(Value::Object(mine)), Value::Object(theirs)) if key == LOGPROBS => {
+                for (key, value) in theirs {
+                    match (mine.get_mut(&key), value) {
+                        (Some(Value::Array(mine)), Value::Array(theirs)) => mine.extend(theirs),
+                        (_, value) => {
+                            mine.insert(key, value);
+                        }
+                    }
+                }
+            }
             (Some(Value::Object(mine)), Value::Object(theirs)) => mine.extend(theirs),
             (_, value) => {
                 known.insert(key, value);

@@ -1,13 +1,14 @@
 //! Events to chunks. Words go out as they come; a call is held until it is whole, because this wire's arguments are
 //! an object.
 
+use super::decode::LOGPROBS;
 use crate::Extras;
 use crate::event::{Event, Finish, Head, PartId, PartKind, TokenLogprob};
 use crate::fault::Fault;
 use crate::frame::write_sse;
 use crate::request::{Citation, Seal};
 use crate::usage::Usage;
-use crate::wire::gemini::{fault, logprobs, response, usage};
+use crate::wire::gemini::{ID, fault, logprobs, response, usage};
 use crate::wire::writer::put;
 use crate::wire::{StreamEncoder, StreamTerms};
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub(in crate::wire::gemini) struct Encoder {
     terms: StreamTerms,
     /// Id and model, which every chunk repeats.
     head: Extras,
+    /// Whether the answer came from this wire, so that what it said beside its parts is said again.
+    home: bool,
     parts: BTreeMap<PartId, Open>,
     choices: BTreeMap<u32, Said>,
     usage: Usage,
@@ -35,7 +38,7 @@ struct Open {
 #[derive(Debug)]
 enum Kind {
     Words { thought: bool },
-    Call { id: String, name: String, arguments: String, seal: Option<Seal> },
+    Call { id: String, name: String, arguments: String, seal: Option<Seal>, extras: Extras },
     Unsaid,
 }
 
@@ -49,7 +52,10 @@ struct Said {
 impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start(head) => self.head = fixed(head, &self.terms),
+            Event::Start(head) => {
+                self.home = head.origin == Some(ID);
+                self.head = fixed(head, &self.terms);
+            }
             Event::PartStart { at, choice, kind } => self.part_start(*at, *choice, kind, out),
             Event::Delta { at, text, logprobs } => self.delta(*at, text, logprobs, out),
             Event::Citation { at, citation } => {
@@ -61,8 +67,8 @@ impl StreamEncoder for Encoder {
             Event::Seal { at, seal } => match self.parts.get_mut(at) {
                 Some(Open { kind: Kind::Call { seal: mine, .. }, .. }) => *mine = Some(seal.clone()),
                 Some(Open { kind: Kind::Words { thought }, choice, .. }) => {
-                    let (part, choice) = (response::words("", *thought, Some(seal)), *choice);
-                    self.chunk(choice, &part, &[], out);
+                    let (part, choice) = (response::words("", *thought, Some(seal), Extras::new()), *choice);
+                    self.chunk(choice, part.into(), &[], out);
                 }
                 _ => {}
             },
@@ -73,6 +79,7 @@ impl StreamEncoder for Encoder {
             }
             Event::Usage(usage) => self.usage.merge(usage),
             Event::Finish(finish) => self.finish(finish, out),
+            Event::PartExtras { at, extras } if self.home => self.extras(*at, extras, out),
             Event::PartExtras { .. } | Event::Native { .. } => {}
         }
     }
@@ -87,6 +94,7 @@ impl Encoder {
         Self {
             terms: terms.clone(),
             head: fixed(&Head::default(), terms),
+            home: false,
             parts: BTreeMap::new(),
             choices: BTreeMap::new(),
             usage: Usage::default(),
@@ -98,18 +106,22 @@ impl Encoder {
         let kind = match kind {
             PartKind::Text | PartKind::Refusal => Kind::Words { thought: false },
             PartKind::Reasoning { .. } => Kind::Words { thought: true },
-            PartKind::ToolCall { call_id, name } => {
-                Kind::Call { id: call_id.clone(), name: name.clone(), arguments: String::new(), seal: None }
-            }
+            PartKind::ToolCall { call_id, name } => Kind::Call {
+                id: call_id.clone(),
+                name: name.clone(),
+                arguments: String::new(),
+                seal: None,
+                extras: Extras::new(),
+            },
             PartKind::Media(media) => {
-                if let Some(part) = response::medium(media) {
-                    self.chunk(choice, &part, &[], out);
+                if let Some(part) = response::medium(media, self.home) {
+                    self.chunk(choice, part.into(), &[], out);
                 }
                 Kind::Unsaid
             }
             PartKind::Native(body) => {
-                if let Some(part) = response::native(body) {
-                    self.chunk(choice, &part, &[], out);
+                if self.home {
+                    self.chunk(choice, body.clone(), &[], out);
                 }
                 Kind::Unsaid
             }
@@ -125,19 +137,32 @@ impl Encoder {
                 if !thought {
                     self.choices.entry(choice).or_default().text.push_str(text);
                 }
-                self.chunk(choice, &response::words(text, thought, None), tokens, out);
+                self.chunk(choice, response::words(text, thought, None, Extras::new()).into(), tokens, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// What this wire said beside a part: in a part of its own, without words, or with the call that is held.
+    fn extras(&mut self, at: PartId, more: &Extras, out: &mut Vec<u8>) {
+        match self.parts.get_mut(&at) {
+            Some(Open { kind: Kind::Call { extras, .. }, .. }) => extras.extend(more.clone()),
+            Some(Open { kind: Kind::Words { thought }, choice, .. }) => {
+                let (part, choice) = (response::words("", *thought, None, more.clone()), *choice);
+                self.chunk(choice, part.into(), &[], out);
             }
             _ => {}
         }
     }
 
     fn part_end(&self, open: Open, out: &mut Vec<u8>) {
-        if let Kind::Call { id, name, arguments, seal } = open.kind {
-            self.chunk(open.choice, &response::call(&id, &name, &arguments, seal.as_ref()), &[], out);
+        if let Kind::Call { id, name, arguments, seal, extras } = open.kind {
+            let part = response::call((&id, &name), &arguments, seal.as_ref(), extras);
+            self.chunk(open.choice, part.into(), &[], out);
         }
     }
 
-    fn chunk(&self, choice: u32, part: &Value, tokens: &[TokenLogprob], out: &mut Vec<u8>) {
+    fn chunk(&self, choice: u32, part: Value, tokens: &[TokenLogprob], out: &mut Vec<u8>) {
         let mut candidate = Extras::new();
         candidate.insert("content".to_owned(), json!({"parts": [part], "role": "model"}));
         candidate.insert("index".to_owned(), choice.into());
@@ -153,22 +178,24 @@ impl Encoder {
         for open in std::mem::take(&mut self.parts).into_values() {
             self.part_end(open, out);
         }
-        let extras = response::answer_extras(&finish.extras);
+        let own = if self.home { finish.extras.clone() } else { Extras::new() };
         let mut body = Extras::new();
-        if !response::is_blocked(&extras) {
+        if !response::is_blocked(&own) {
             let nothing = Said::default();
             let candidates = finish.stops.iter().enumerate().map(|(at, stop)| {
                 let said = self.choices.get(&stop.choice).unwrap_or(&nothing);
                 // A content without parts makes the SDK's chats forget the turn.
                 let parts = vec![json!({"text": ""})];
-                let more = response::candidate_extras(&finish.extras, at);
+                let mut more = response::candidate_extras(&own, at);
+                // Said with the words.
+                more.shift_remove(LOGPROBS);
                 response::encode_candidate(stop, parts, (&said.citations, &said.text), &[], more)
             });
             body.insert("candidates".to_owned(), candidates.collect());
         }
-        body.insert("usageMetadata".to_owned(), usage::encode(&self.usage));
+        body.insert("usageMetadata".to_owned(), usage::encode(&self.usage, self.home));
         body.extend(self.head.clone());
-        body.extend(extras);
+        body.extend(response::answer_extras(&own));
         write(body, out);
     }
 }

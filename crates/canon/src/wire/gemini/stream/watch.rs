@@ -69,8 +69,10 @@ impl Watch {
         if is_error {
             return Err(fault::decode_error(200, data));
         }
-        self.seen.ended = !self.choices.is_empty() && self.choices.values().all(|(_, ended)| *ended);
-        Ok(note)
+        let ended = !self.choices.is_empty() && self.choices.values().all(|(_, ended)| *ended);
+        let ends_now = ended && !self.seen.ended;
+        self.seen.ended = ended;
+        Ok(if ends_now { FrameNote::End } else { note })
     }
 
     fn candidates(&mut self, value: &Look<'_>) -> Result<FrameNote, BadField> {
