@@ -84,7 +84,10 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
     for citation in citations {
         events.push(Event::Citation { at, citation: citation.clone() });
     }
-    if let Part::Reasoning { seal: Some(seal), .. } | Part::ToolCall { seal: Some(seal), .. } = part {
+    if let Part::Text { seal: Some(seal), .. }
+    | Part::Reasoning { seal: Some(seal), .. }
+    | Part::ToolCall { seal: Some(seal), .. } = part
+    {
         events.push(Event::Seal { at, seal: seal.clone() });
     }
     events.push(Event::PartEnd { at });
@@ -116,7 +119,12 @@ impl Fold {
                 }
             }
             Event::Seal { at, seal } => {
-                if let Some(Part::Reasoning { seal: mine, .. } | Part::ToolCall { seal: mine, .. }) = self.part(*at) {
+                if let Some(
+                    Part::Text { seal: mine, .. }
+                    | Part::Reasoning { seal: mine, .. }
+                    | Part::ToolCall { seal: mine, .. },
+                ) = self.part(*at)
+                {
                     *mine = Some(seal.clone());
                 }
             }

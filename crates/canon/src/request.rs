@@ -132,6 +132,8 @@ pub enum Part {
         citations: Vec<Citation>,
         /// Log probabilities of the words, where asked for.
         logprobs: Vec<crate::event::TokenLogprob>,
+        /// An opaque proof that belongs to the words (Gemini's thought signature).
+        seal: Option<Seal>,
         /// A prompt-cache breakpoint after this part.
         cache: Option<CacheMark>,
         /// What the origin wire said beside it.
@@ -200,6 +202,7 @@ impl Part {
             text: text.into(),
             citations: Vec::new(),
             logprobs: Vec::new(),
+            seal: None,
             cache: None,
             extras: Extras::new(),
         }

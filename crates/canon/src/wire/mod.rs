@@ -9,6 +9,7 @@ mod traits;
 mod writer;
 
 pub mod anthropic_messages;
+pub mod gemini;
 pub mod openai_chat;
 pub mod openai_responses;
 
@@ -103,12 +104,20 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] =
-    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] =
-    &[&openai_chat::OpenAiChat, &openai_responses::OpenAiResponses, &anthropic_messages::AnthropicMessages];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The dialect called `name`.
 #[must_use]

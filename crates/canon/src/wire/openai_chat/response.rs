@@ -64,7 +64,14 @@ fn decode_choice(value: Value, path: &str) -> Result<Choice, BadField> {
     }
     let citations = decode_annotations(&mut message)?;
     if let Some(text) = message.string("content")?.filter(|text| !text.is_empty()) {
-        parts.push(Part::Text { text, citations, logprobs: probabilities, cache: None, extras: Extras::new() });
+        parts.push(Part::Text {
+            text,
+            citations,
+            logprobs: probabilities,
+            seal: None,
+            cache: None,
+            extras: Extras::new(),
+        });
     }
     if let Some(text) = message.string("refusal")? {
         parts.push(Part::Refusal { text, extras: Extras::new() });

@@ -44,7 +44,7 @@ pub fn encode_usage(usage: &Usage, home: bool) -> Value {
     let mut body = Extras::new();
     body.insert("prompt_tokens".to_owned(), input.into());
     body.insert("completion_tokens".to_owned(), output.into());
-    body.insert("total_tokens".to_owned(), (input + output).into());
+    body.insert("total_tokens".to_owned(), input.saturating_add(output).into());
     let mut rest = if home { usage.extras.clone() } else { Extras::new() };
     let mut prompt = Extras::new();
     put(&mut prompt, "cached_tokens", usage.cache_read);

@@ -187,7 +187,14 @@ fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
             fields.take("type");
             let text = fields.need_string("text")?;
             let cache = decode_cache(&mut fields)?;
-            Ok(Part::Text { text, citations: Vec::new(), logprobs: Vec::new(), cache, extras: fields.rest() })
+            Ok(Part::Text {
+                text,
+                citations: Vec::new(),
+                logprobs: Vec::new(),
+                seal: None,
+                cache,
+                extras: fields.rest(),
+            })
         }
         "refusal" => {
             fields.take("type");

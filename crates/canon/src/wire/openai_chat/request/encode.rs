@@ -232,7 +232,10 @@ fn encode_call(id: &str, name: &str, arguments: &str, extras: &Extras, path: &st
 
 fn encode_part(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Option<Value> {
     match part {
-        Part::Text { text, citations, cache, extras, .. } => {
+        Part::Text { text, citations, seal, cache, extras, .. } => {
+            if seal.is_some() {
+                pen.drop(format!("{path}.signature"));
+            }
             if !citations.is_empty() {
                 pen.drop(format!("{path}.citations"));
             }
