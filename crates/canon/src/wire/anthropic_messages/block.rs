@@ -74,7 +74,7 @@ fn decode_text(mut fields: Fields) -> Result<Part, BadField> {
     let citations =
         fields.list("citations")?.into_iter().map(|item| citation::decode(item, &path)).collect::<Result<_, _>>()?;
     let (cache, extras) = finish(fields)?;
-    Ok(Part::Text { text, citations, logprobs: Vec::new(), cache, extras })
+    Ok(Part::Text { text, citations, logprobs: Vec::new(), seal: None, cache, extras })
 }
 
 fn decode_media(mut fields: Fields, kind: MediaKind) -> Result<Part, BadField> {
@@ -121,12 +121,15 @@ pub(super) fn decode_cache(fields: &mut Fields) -> Result<(Option<CacheMark>, Ex
     Ok((Some(CacheMark { ttl }), mark.rest()))
 }
 
-/// Writes words.
-pub(super) fn text(text: &str, citations: &[Citation]) -> Extras {
+/// Writes words; `home`: they came from this wire.
+pub(super) fn text(text: &str, citations: &[Citation], home: bool) -> Extras {
     let mut body = typed("text");
     body.insert("text".to_owned(), text.into());
     if !citations.is_empty() {
-        body.insert("citations".to_owned(), citations.iter().map(citation::encode).collect());
+        body.insert(
+            "citations".to_owned(),
+            citations.iter().map(|citation| citation::encode(citation, home)).collect(),
+        );
     }
     body
 }

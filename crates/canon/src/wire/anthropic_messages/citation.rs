@@ -31,11 +31,11 @@ pub(super) fn decode(value: Value, path: &str) -> Result<Citation, BadField> {
 }
 
 /// Writes one citation. One from another wire becomes a web search's: the only kind with an address.
-pub(super) fn encode(citation: &Citation) -> Value {
-    let home = citation.extras.get("type").and_then(Value::as_str).filter(|kind| kind.ends_with("_location"));
-    let (url, title) = keys_of(home.unwrap_or("web_search_result_location"));
+pub(super) fn encode(citation: &Citation, home: bool) -> Value {
+    let own = citation.extras.get("type").and_then(Value::as_str).filter(|_| home);
+    let (url, title) = keys_of(own.unwrap_or("web_search_result_location"));
     let mut body = Extras::new();
-    if home.is_some() {
+    if own.is_some() {
         body.extend(citation.extras.clone());
         put(&mut body, url, citation.url.clone());
     } else {

@@ -1,7 +1,7 @@
 //! Whole answers of Anthropic Messages: reading, writing, and a look in place at one that passes untouched.
 
 use super::usage::{decode_usage, encode_usage};
-use super::{add, block, fault};
+use super::{ID, add, block, fault};
 use crate::Extras;
 use crate::answer::{Choice, Response};
 use crate::event::{Head, Stop, StopReason};
@@ -47,7 +47,7 @@ pub(super) fn decode_head(mut fields: Fields) -> Result<(Head, Extras), BadField
             end.insert(key.to_owned(), value);
         }
     }
-    Ok((Head { id, model, created: None, extras: fields.rest() }, end))
+    Ok((Head { origin: Some(ID), id, model, created: None, extras: fields.rest() }, end))
 }
 
 /// A stop word in our words. Calls win: compatible engines say `end_turn` beside them, and agents would end there.
@@ -83,21 +83,24 @@ pub(super) fn stop_word(reason: StopReason, has_calls: bool, has_refusal: bool) 
 
 /// Writes a whole answer. The wire has room for one choice: the first.
 pub(super) fn encode(answer: &Response, terms: &StreamTerms) -> Value {
+    let home = answer.head.origin == Some(ID);
     let choice = answer.choices.first();
     let parts = choice.map(|choice| choice.parts.as_slice()).unwrap_or_default();
     let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     let has_refusal = parts.iter().any(|part| matches!(part, Part::Refusal { .. }));
     let mut content: Vec<Value> = Vec::new();
     for part in parts {
-        content.extend(encode_part(part, content.len(), terms).map(Value::Object));
+        content.extend(encode_part(part, content.len(), terms, home).map(Value::Object));
     }
     let mut body = encode_head(&answer.head, terms, content);
     let reason = choice.map_or(StopReason::Other, |choice| choice.stop.reason);
     body.insert("stop_reason".to_owned(), stop_word(reason, has_calls, has_refusal).into());
     body.insert("stop_sequence".to_owned(), choice.and_then(|choice| choice.stop.sequence.clone()).into());
-    body.insert("usage".to_owned(), encode_usage(&answer.usage));
-    add(&mut body, &answer.head.extras);
-    add(&mut body, &answer.finish_extras);
+    body.insert("usage".to_owned(), encode_usage(&answer.usage, home));
+    if home {
+        add(&mut body, &answer.head.extras);
+        add(&mut body, &answer.finish_extras);
+    }
     Value::Object(body)
 }
 
@@ -119,33 +122,25 @@ pub(super) fn call_id<'a>(given: &'a str, place: usize, terms: &StreamTerms) -> 
     if given.is_empty() { Cow::Owned(format!("toolu_{}_{place}", terms.id)) } else { Cow::Borrowed(given) }
 }
 
-fn encode_part(part: &Part, place: usize, terms: &StreamTerms) -> Option<Extras> {
+fn encode_part(part: &Part, place: usize, terms: &StreamTerms, home: bool) -> Option<Extras> {
     let (mut body, extras) = match part {
         // Sent back as history, an empty text would be refused.
         Part::Text { text, citations, .. } if text.is_empty() && citations.is_empty() => return None,
-        Part::Text { text, citations, extras, .. } => (block::text(text, citations), extras),
-        Part::Refusal { text, extras } => (block::text(text, &[]), extras),
+        Part::Text { text, citations, extras, .. } => (block::text(text, citations, home), extras),
+        Part::Refusal { text, extras } => (block::text(text, &[], home), extras),
         Part::Reasoning { text, seal: None, .. } if text.is_empty() => return None,
         Part::Reasoning { text, seal, extras, .. } => (block::thinking(text, seal.as_ref()), extras),
         Part::ToolCall { call_id: id, name, arguments, extras, .. } => {
             let input = block::input(arguments).unwrap_or_else(|wrapped| wrapped);
             (block::tool_use(&call_id(id, place, terms), name, input), extras)
         }
-        Part::Native { body } => return native(body).cloned(),
-        Part::Media(_) | Part::ToolResult { .. } => return None,
+        Part::Native { body } if home => return body.as_object().cloned(),
+        Part::Native { .. } | Part::Media(_) | Part::ToolResult { .. } => return None,
     };
-    add(&mut body, extras);
+    if home {
+        add(&mut body, extras);
+    }
     Some(body)
-}
-
-/// A block that an answer of this wire may hold beside those of the canon. Blocks of other wires arrive here too.
-pub(super) fn native(body: &Value) -> Option<&Extras> {
-    let body = body.as_object()?;
-    let kind = body.get("type")?.as_str()?;
-    let known = kind.ends_with("_tool_use")
-        || kind.ends_with("_tool_result")
-        || matches!(kind, "container_upload" | "compaction" | "fallback" | "search_result");
-    known.then_some(body)
 }
 
 /// Looks at a whole answer that passes untouched. An answer without content, or an error with a good status, is none.

@@ -46,9 +46,9 @@ fn keep(extras: &mut Extras, key: &str, rest: Extras) {
     }
 }
 
-/// Writes a `usage` object; counts that nobody said are 0 only where the wire's types demand a number.
+/// Writes a `usage` object, its extras only `home`; counts that nobody said are 0 only where the wire's types demand a number.
 #[must_use]
-pub fn encode_usage(usage: &Usage) -> Value {
+pub fn encode_usage(usage: &Usage, home: bool) -> Value {
     let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
     let mut body = Extras::new();
     body.insert("input_tokens".to_owned(), usage.input.unwrap_or(0).saturating_sub(cached).into());
@@ -63,7 +63,7 @@ pub fn encode_usage(usage: &Usage) -> Value {
     body.insert("output_tokens".to_owned(), usage.output.unwrap_or(0).into());
     let mut details = Extras::new();
     put(&mut details, "thinking_tokens", usage.reasoning);
-    let mut rest = usage.extras.clone();
+    let mut rest = if home { usage.extras.clone() } else { Extras::new() };
     for (key, mut inner) in [("cache_creation", lives), ("output_tokens_details", details)] {
         if let Some(Value::Object(more)) = rest.shift_remove(key) {
             inner.extend(more);
@@ -72,9 +72,19 @@ pub fn encode_usage(usage: &Usage) -> Value {
             body.insert(key.to_owned(), Value::Object(inner));
         }
     }
-    put(&mut body, "service_tier", usage.service_tier.clone());
+    put(&mut body, "service_tier", usage.service_tier.as_deref().and_then(|tier| told_tier(tier, home)));
     super::add(&mut body, &rest);
     Value::Object(body)
+}
+
+/// The tier that served an answer in this wire's words; another wire's word for its own tiers is none here.
+fn told_tier(tier: &str, home: bool) -> Option<&str> {
+    match tier {
+        _ if home => Some(tier),
+        "standard" | "priority" | "batch" => Some(tier),
+        "default" => Some("standard"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +107,7 @@ mod tests {
         let usage = decode_usage(wire.clone()).expect("usage");
         assert_eq!((usage.input, usage.cache_read, usage.cache_write), (Some(2310), Some(2000), Some(300)));
         assert_eq!((usage.cache_write_1h, usage.reasoning), (Some(200), Some(3)));
-        assert_eq!(encode_usage(&usage), wire);
+        assert_eq!(encode_usage(&usage, true), wire);
     }
 
     #[test]

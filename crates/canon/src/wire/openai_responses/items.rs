@@ -217,7 +217,7 @@ pub(super) fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
                 .collect::<Result<_, _>>()?;
             let logprobs = logprobs::decode(fields.list("logprobs")?)?;
             let cache = decode_cache(&mut fields)?;
-            Ok(Part::Text { text, citations, logprobs, cache, extras: fields.rest() })
+            Ok(Part::Text { text, citations, logprobs, seal: None, cache, extras: fields.rest() })
         }
         "refusal" => {
             fields.take("type");

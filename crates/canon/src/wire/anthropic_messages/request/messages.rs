@@ -85,7 +85,10 @@ pub(super) fn plain_or_list(mut blocks: Vec<Value>) -> Value {
 
 fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option<Value> {
     match part {
-        Part::Text { text, citations, cache, extras, .. } => {
+        Part::Text { text, citations, seal, cache, extras, .. } => {
+            if seal.is_some() {
+                ink.pen.drop(format!("{path}.signature"));
+            }
             if !ink.pen.home && text.trim().is_empty() {
                 if !text.is_empty() || cache.is_some() {
                     ink.pen.drop(path);
@@ -96,12 +99,12 @@ fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option
                 // The wire takes back only citations that it made itself.
                 ink.pen.drop(format!("{path}.citations"));
             }
-            let body = block::text(text, if ink.pen.home { citations } else { &[] });
+            let body = block::text(text, if ink.pen.home { citations } else { &[] }, ink.pen.home);
             Some(ink.finish(body, cache.as_ref(), extras, path))
         }
         Part::Refusal { text, extras } => {
             ink.pen.weaken(path);
-            (!text.trim().is_empty()).then(|| ink.finish(block::text(text, &[]), None, extras, path))
+            (!text.trim().is_empty()).then(|| ink.finish(block::text(text, &[], ink.pen.home), None, extras, path))
         }
         Part::Reasoning { text, seal, extras, .. } => encode_reasoning(text, seal.as_ref(), extras, path, ink),
         Part::ToolCall { call_id, name, arguments, seal, cache, extras } => {

@@ -9,7 +9,7 @@ use crate::frame::write_sse;
 use crate::request::Seal;
 use crate::usage::Usage;
 use crate::wire::anthropic_messages::usage::encode_usage;
-use crate::wire::anthropic_messages::{add, block, citation, fault, response};
+use crate::wire::anthropic_messages::{ID, add, block, citation, fault, response};
 use crate::wire::{StreamEncoder, StreamTerms};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -21,6 +21,8 @@ pub(in crate::wire::anthropic_messages) struct Encoder {
     /// The head, until `message_start` is written: a usage report that follows at once belongs into it.
     head: Option<Head>,
     started: bool,
+    /// Whether the answer came from this very wire, so that its extras and blocks go home.
+    home: bool,
     usage: Usage,
     /// Parts in order of appearance; the first is the one that may write.
     lanes: VecDeque<Lane>,
@@ -54,7 +56,10 @@ enum Step {
 impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start(head) => self.head = Some(head.clone()),
+            Event::Start(head) => {
+                self.home = head.origin == Some(ID);
+                self.head = Some(head.clone());
+            }
             Event::Usage(usage) => self.usage.merge(usage),
             Event::PartStart { at, choice: 0, kind } => {
                 self.start(out);
@@ -63,9 +68,11 @@ impl StreamEncoder for Encoder {
             // The wire has room for one choice.
             Event::PartStart { .. } => {}
             Event::Delta { at, text, .. } => self.delta(*at, text, out),
-            Event::Citation { at, citation } => self.step(*at, Step::Citation(citation::encode(citation)), out),
+            Event::Citation { at, citation } => {
+                self.step(*at, Step::Citation(citation::encode(citation, self.home)), out)
+            }
             Event::Seal { at, seal } => self.step(*at, Step::Seal(seal.clone()), out),
-            Event::PartExtras { at, extras } => {
+            Event::PartExtras { at, extras } if self.home => {
                 if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.at == *at) {
                     lane.extras.extend(extras.clone());
                 }
@@ -76,14 +83,15 @@ impl StreamEncoder for Encoder {
                     self.drain(out);
                 }
             }
-            Event::Native { body } => {
-                // Frames of other wires arrive here too; theirs have other names, or none.
+            Event::Native { body } if self.home => {
                 let kind = body.get("type").and_then(Value::as_str).unwrap_or_default();
                 if !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
                     self.start(out);
                     write_sse(out, kind, body.to_string().as_bytes());
                 }
             }
+            // The extras and frames of another wire.
+            Event::PartExtras { .. } | Event::Native { .. } => {}
             Event::Finish(finish) => self.finish(finish, out),
         }
     }
@@ -100,6 +108,7 @@ impl Encoder {
             terms: terms.clone(),
             head: None,
             started: false,
+            home: false,
             usage: Usage::default(),
             lanes: VecDeque::new(),
             next: 0,
@@ -118,8 +127,10 @@ impl Encoder {
         let mut message = response::encode_head(&head, &self.terms, Vec::new());
         message.insert("stop_reason".to_owned(), Value::Null);
         message.insert("stop_sequence".to_owned(), Value::Null);
-        message.insert("usage".to_owned(), encode_usage(&self.usage));
-        add(&mut message, &head.extras);
+        message.insert("usage".to_owned(), encode_usage(&self.usage, self.home));
+        if self.home {
+            add(&mut message, &head.extras);
+        }
         let body = json!({"type": "message_start", "message": message});
         write_sse(out, "message_start", body.to_string().as_bytes());
     }
@@ -167,7 +178,7 @@ impl Encoder {
             if !lane.ended {
                 return;
             }
-            lane.close(&mut self.next, &self.terms, out);
+            lane.close(self.home, &mut self.next, &self.terms, out);
             self.lanes.pop_front();
         }
     }
@@ -186,14 +197,14 @@ impl Encoder {
         delta.insert("stop_sequence".to_owned(), stop.and_then(|stop| stop.sequence.clone()).into());
         let mut body = Extras::new();
         body.insert("type".to_owned(), "message_delta".into());
-        let mut rest = finish.extras.clone();
+        let mut rest = if self.home { finish.extras.clone() } else { Extras::new() };
         for key in ["stop_details", "container"] {
             if let Some(value) = rest.shift_remove(key) {
                 delta.insert(key.to_owned(), value);
             }
         }
         body.insert("delta".to_owned(), Value::Object(delta));
-        body.insert("usage".to_owned(), encode_usage(&self.usage));
+        body.insert("usage".to_owned(), encode_usage(&self.usage, self.home));
         add(&mut body, &rest);
         write_sse(out, "message_delta", Value::Object(body).to_string().as_bytes());
         write_sse(out, "message_stop", br#"{"type":"message_stop"}"#);
@@ -242,7 +253,9 @@ impl Lane {
                 block::tool_use(&id, name, Value::Object(Extras::new()))
             }
             PartKind::Native(Value::Object(body)) => body.clone(),
-            PartKind::Text | PartKind::Refusal | PartKind::Media(_) | PartKind::Native(_) => block::text("", &[]),
+            PartKind::Text | PartKind::Refusal | PartKind::Media(_) | PartKind::Native(_) => {
+                block::text("", &[], false)
+            }
         };
         add(&mut body, &self.extras);
         let event = json!({"type": "content_block_start", "index": index, "content_block": body});
@@ -251,13 +264,13 @@ impl Lane {
     }
 
     /// Ends the part. Of words and thinking that never came nothing is written; a call and a whole block are.
-    fn close(&mut self, next: &mut usize, terms: &StreamTerms, out: &mut Vec<u8>) {
+    fn close(&mut self, home: bool, next: &mut usize, terms: &StreamTerms, out: &mut Vec<u8>) {
         match &self.kind {
             PartKind::ToolCall { .. } => {
                 self.open(None, next, terms, out);
             }
             PartKind::Native(body) => {
-                let Some(body) = response::native(body) else { return };
+                let Some(body) = body.as_object().filter(|_| home) else { return };
                 self.open_native(body.clone(), next, terms, out);
             }
             PartKind::Text | PartKind::Refusal | PartKind::Reasoning { .. } | PartKind::Media(_) => {}

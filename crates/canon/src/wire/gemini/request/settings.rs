@@ -1,7 +1,7 @@
 //! `generationConfig`: sampling, the answer's form, thinking; read and written.
 
 use crate::Extras;
-use crate::fields::{BadField, Fields, whole};
+use crate::fields::{BadField, Fields};
 use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling};
 use crate::wire::Target;
 use crate::wire::gemini::model::{self, Thinking};
@@ -26,6 +26,9 @@ const KNOWN: &[&str] = &[
     "responseModalities",
     "speechConfig",
 ];
+
+/// The budget that leaves it to the model.
+const ADAPTIVE: i64 = -1;
 
 /// Most stop texts the wire takes.
 const MOST_STOPS: usize = 5;
@@ -105,12 +108,10 @@ fn decode_thinking(value: Value) -> Result<Reasoning, BadField> {
     let known = ["includeThoughts", "thinkingBudget", "thinkingLevel"];
     let mut fields = names::read(value, "generationConfig.thinkingConfig", &known)?;
     let mut extras = Extras::new();
-    let budget_tokens = fields.peek("thinkingBudget").and_then(whole);
-    match fields.i64("thinkingBudget")? {
-        // -1: the model decides, which is what saying nothing means elsewhere.
-        Some(budget) if budget < 0 => put(&mut extras, "~thinkingBudget", Some(budget)),
-        _ => {}
-    }
+    // A negative budget: the model decides.
+    let budget = fields.i64("thinkingBudget")?;
+    let budget_tokens = budget.and_then(|budget| u64::try_from(budget).ok());
+    let adaptive = budget.is_some_and(|budget| budget < 0);
     let effort = match fields.string("thinkingLevel")? {
         Some(word) => {
             let effort = model::effort(&word);
@@ -123,7 +124,7 @@ fn decode_thinking(value: Value) -> Result<Reasoning, BadField> {
     };
     let include = fields.bool("includeThoughts")?;
     extras.extend(fields.rest());
-    Ok(Reasoning { effort, budget_tokens, include, extras, ..Reasoning::default() })
+    Ok(Reasoning { effort, budget_tokens, adaptive, include, extras, ..Reasoning::default() })
 }
 
 /// Writes a `generationConfig`.
@@ -230,7 +231,7 @@ fn encode_thinking(reasoning: &Reasoning, target: &Target, pen: &mut Writer) -> 
     }
     if pen.home {
         put(&mut config, "thinkingBudget", reasoning.budget_tokens.map(Value::from));
-        put(&mut config, "thinkingBudget", reasoning.extras.get("~thinkingBudget").cloned());
+        put(&mut config, "thinkingBudget", reasoning.adaptive.then_some(ADAPTIVE));
         put(&mut config, "thinkingLevel", reasoning.effort.map(model::level));
     } else {
         encode_effort(reasoning, thinking, pen, &mut config);
@@ -241,6 +242,8 @@ fn encode_thinking(reasoning: &Reasoning, target: &Target, pen: &mut Writer) -> 
 
 fn encode_effort(reasoning: &Reasoning, thinking: Thinking, pen: &mut Writer, config: &mut Extras) {
     match (thinking, reasoning.effort, reasoning.budget_tokens) {
+        (Thinking::Budget { .. }, None, None) if reasoning.adaptive => put(config, "thinkingBudget", Some(ADAPTIVE)),
+        // Models that take a level decide by themselves unless told.
         (_, None, None) | (Thinking::Never, ..) => {}
         (Thinking::Budget { least }, effort, budget) => {
             let wanted = budget.or(effort.map(model::budget)).unwrap_or(least);

@@ -243,7 +243,10 @@ fn is_plain(part: &Part, home: bool) -> bool {
 
 /// Names what a text of the model brings from another wire and an output text cannot say.
 fn lose_abroad(part: &Part, path: &str, pen: &mut Writer) {
-    if let Part::Text { cache, citations, .. } = part {
+    if let Part::Text { cache, citations, seal, .. } = part {
+        if seal.is_some() {
+            pen.drop(format!("{path}.signature"));
+        }
         if cache.is_some() {
             pen.drop(format!("{path}.cache_control"));
         }

@@ -15,7 +15,10 @@ const LIFETIMES: [&str; 2] = ["30m", "12h"];
 /// A part of what someone else than the model says, or of a tool's output.
 pub(super) fn encode_input(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Option<Value> {
     match part {
-        Part::Text { text, citations, cache, extras, .. } => {
+        Part::Text { text, citations, seal, cache, extras, .. } => {
+            if seal.is_some() {
+                pen.drop(format!("{path}.signature"));
+            }
             if !citations.is_empty() {
                 pen.drop(format!("{path}.citations"));
             }
