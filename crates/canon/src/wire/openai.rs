@@ -4,6 +4,7 @@ use super::WireId;
 use super::writer::Writer;
 use crate::Extras;
 use crate::fields::BadField;
+use crate::media::Source;
 use crate::request::{Effort, Reasoning};
 
 /// Tokens of thinking below which an effort is `low`, and above which it is `high`, where only a budget was said.
@@ -23,6 +24,17 @@ const SHARED: [&str; 6] = [
     "verbosity",
 ];
 
+/// Service tiers of both.
+const TIERS: [&str; 6] = ["auto", "default", "flex", "scale", "priority", "fast"];
+
+/// A service tier in the words of this family; `None`: it has none for it.
+pub(super) fn tier(word: &str) -> Option<&str> {
+    match word {
+        "standard" | "standard_only" => Some("default"),
+        _ => TIERS.contains(&word).then_some(word),
+    }
+}
+
 /// Whether `origin` is one of the two.
 pub(super) fn is_family(origin: WireId) -> bool {
     FAMILY.contains(&origin.name())
@@ -37,6 +49,24 @@ pub(super) fn take_shared(origin: WireId, extras: &mut Extras, body: &mut Extras
         if let Some(value) = extras.shift_remove(key) {
             body.insert(key.to_owned(), value);
         }
+    }
+}
+
+/// The word for a form of sound.
+pub(super) fn sound(mime: &str) -> &str {
+    match mime.rsplit('/').next().unwrap_or_default() {
+        "mpeg" => "mp3",
+        "x-wav" | "wave" => "wav",
+        other => other,
+    }
+}
+
+/// A name for a file that has none: both wires demand one beside its bytes.
+pub(super) fn file_name(source: &Source) -> String {
+    let mime = if let Source::Base64 { mime, .. } = source { mime.as_str() } else { "" };
+    match mime {
+        "text/plain" => "document.txt".to_owned(),
+        _ => format!("document.{}", mime.rsplit('/').next().unwrap_or("pdf")),
     }
 }
 

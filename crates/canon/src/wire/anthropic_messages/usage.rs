@@ -4,7 +4,7 @@
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::usage::Usage;
-use crate::wire::writer::put;
+use crate::wire::writer::{keep, put};
 use serde_json::Value;
 
 /// Reads a `usage` object.
@@ -38,12 +38,6 @@ pub fn decode_usage(value: Value) -> Result<Usage, BadField> {
     });
     usage.extras.extend(fields.rest().into_iter().filter(|(_, value)| !value.is_null()));
     Ok(usage)
-}
-
-fn keep(extras: &mut Extras, key: &str, rest: Extras) {
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
 }
 
 /// Writes a `usage` object, its extras only `home`; counts that nobody said are 0 only where the wire's types demand a number.

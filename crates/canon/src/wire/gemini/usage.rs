@@ -66,9 +66,19 @@ pub(super) fn encode(usage: &Usage, home: bool) -> Value {
     let details = |count: u64| json!([{"modality": "AUDIO", "tokenCount": count}]);
     put(&mut body, "promptTokensDetails", usage.audio_input.map(details));
     put(&mut body, "candidatesTokensDetails", usage.audio_output.map(details));
-    put(&mut body, "serviceTier", usage.service_tier.clone());
+    put(&mut body, "serviceTier", usage.service_tier.as_deref().and_then(|tier| told_tier(tier, home)));
     body.extend(own.cloned().unwrap_or_default());
     Value::Object(body)
+}
+
+/// The tier that served an answer in this wire's words; another wire's word for its own tiers is none here.
+fn told_tier(tier: &str, home: bool) -> Option<&str> {
+    match tier {
+        _ if home => Some(tier),
+        "standard" | "flex" | "priority" => Some(tier),
+        "default" => Some("standard"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

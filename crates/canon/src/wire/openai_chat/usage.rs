@@ -3,7 +3,7 @@
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::usage::Usage;
-use crate::wire::writer::put;
+use crate::wire::writer::{keep, put};
 use serde_json::Value;
 
 /// Reads a `usage` object.
@@ -28,12 +28,6 @@ pub fn decode_usage(value: Value) -> Result<Usage, BadField> {
     }
     usage.extras.extend(fields.rest());
     Ok(usage)
-}
-
-fn keep(extras: &mut Extras, key: &str, rest: Extras) {
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
 }
 
 /// Writes a `usage` object, its extras only `home`; counts that nobody said are 0 only where the wire's types demand a

@@ -67,7 +67,8 @@ impl Echo {
     pub(super) fn object(&self, state: State<'_>) -> Value {
         let served = state.usage.and_then(|usage| usage.service_tier.as_deref());
         // Another wire's word for its tiers is none here.
-        let tier = served.filter(|tier| self.home || usage::is_tier(tier)).or(self.tier.as_deref());
+        let tier =
+            served.and_then(|tier| if self.home { Some(tier) } else { usage::tier(tier) }).or(self.tier.as_deref());
         let counts = state.usage.map_or(Value::Null, |counts| usage::encode(counts, self.home));
         let mut body = Extras::new();
         let mut say = |key: &str, value: Value| body.insert(key.to_owned(), value);

@@ -3,15 +3,13 @@
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::usage::Usage;
-use crate::wire::writer::put;
+use crate::wire::openai;
+use crate::wire::writer::{keep, put};
 use serde_json::Value;
 
-/// Service tiers of the wire.
-const TIERS: [&str; 7] = ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
-
-/// Whether the wire knows a service tier by this word.
-pub(super) fn is_tier(word: &str) -> bool {
-    TIERS.contains(&word)
+/// A service tier in this wire's words; `None`: it has none for it.
+pub(super) fn tier(word: &str) -> Option<&str> {
+    if word == "ultrafast" { Some(word) } else { openai::tier(word) }
 }
 
 /// Reads a `usage` object.
@@ -33,12 +31,6 @@ pub(super) fn decode(value: Value) -> Result<Usage, BadField> {
     }
     usage.extras.extend(fields.rest());
     Ok(usage)
-}
-
-fn keep(extras: &mut Extras, key: &str, rest: Extras) {
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
 }
 
 /// Writes a `usage` object, its extras only `home`; null when nobody counted, since 0 would be a count.

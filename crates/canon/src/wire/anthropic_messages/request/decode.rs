@@ -4,6 +4,7 @@ use super::super::{ID, block};
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::request::{Effort, Message, OutputFormat, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
+use crate::wire::writer::keep;
 use serde_json::Value;
 
 pub(in crate::wire::anthropic_messages) fn decode(body: Value) -> Result<Request, BadField> {
@@ -200,10 +201,4 @@ fn decode_reasoning(
     }
     keep(&mut reasoning.extras, "thinking", thinking.rest());
     Ok(Some(reasoning))
-}
-
-fn keep(extras: &mut Extras, key: &str, rest: Extras) {
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
 }

@@ -38,7 +38,7 @@ pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Ta
         body.insert("stream".to_owned(), true.into());
     }
     settings::account(request, &mut ink, &mut body);
-    ink.extras(&request.extras, "", &mut body);
+    ink.pen.extras(&request.extras, "", &mut body);
     ink.pen.quirks(&target.quirks, &mut body);
     Encoded { body: Value::Object(body), losses: ink.pen.losses() }
 }

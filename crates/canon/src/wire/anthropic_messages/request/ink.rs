@@ -49,29 +49,8 @@ impl<'a> Ink<'a> {
                 self.pen.drop(format!("{path}.cache_control"));
             }
         }
-        self.extras(extras, path, &mut body);
+        self.pen.extras(extras, path, &mut body);
         Value::Object(body)
-    }
-
-    /// Extras: home into `body`, those of an object that the body has into that object; named abroad.
-    pub(super) fn extras(&mut self, extras: &Extras, path: &str, body: &mut Extras) {
-        if !self.pen.home {
-            self.pen.extras(extras, path, body);
-            return;
-        }
-        join(body, extras);
-    }
-}
-
-/// Puts `more` into `body`; objects on both sides are joined.
-fn join(body: &mut Extras, more: &Extras) {
-    for (key, value) in more {
-        match (body.get_mut(key), value) {
-            (Some(Value::Object(mine)), Value::Object(theirs)) => join(mine, theirs),
-            _ => {
-                body.insert(key.clone(), value.clone());
-            }
-        }
     }
 }
 

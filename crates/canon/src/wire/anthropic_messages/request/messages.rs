@@ -48,7 +48,7 @@ fn encode_instructions(message: &Message, path: &str, ink: &mut Ink<'_>, system:
         }
     }
     lose_speaker(message, path, ink);
-    ink.extras(&message.extras, path, &mut Extras::new());
+    ink.pen.extras(&message.extras, path, &mut Extras::new());
 }
 
 fn lose_speaker(message: &Message, path: &str, ink: &mut Ink<'_>) {
@@ -64,7 +64,7 @@ fn encode_turn(role: &'static str, message: &Message, path: &str, ink: &mut Ink<
     }
     lose_speaker(message, path, ink);
     let mut extras = Extras::new();
-    ink.extras(&message.extras, path, &mut extras);
+    ink.pen.extras(&message.extras, path, &mut extras);
     // A message of which nothing is left would be refused; one that the client sent empty is its own affair.
     if blocks.is_empty() && !(ink.pen.home && message.parts.is_empty()) {
         return;
@@ -85,7 +85,10 @@ pub(super) fn plain_or_list(mut blocks: Vec<Value>) -> Value {
 
 fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option<Value> {
     match part {
-        Part::Text { text, citations, seal, cache, extras, .. } => {
+        Part::Text { text, citations, logprobs, seal, cache, extras } => {
+            if !logprobs.is_empty() {
+                ink.pen.drop(format!("{path}.logprobs"));
+            }
             if seal.is_some() {
                 ink.pen.drop(format!("{path}.signature"));
             }

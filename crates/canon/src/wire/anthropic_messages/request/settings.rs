@@ -177,9 +177,9 @@ pub(super) fn thinking(request: &Request, limits: &Limits, ink: &mut Ink<'_>, bo
         body.insert("output_config".to_owned(), json!({"effort": word}));
     }
     if ink.pen.home {
-        ink.extras(&extras, "", body);
+        ink.pen.extras(&extras, "", body);
     } else {
-        ink.extras(&reasoning.extras, "reasoning", body);
+        ink.pen.extras(&reasoning.extras, "reasoning", body);
     }
 }
 

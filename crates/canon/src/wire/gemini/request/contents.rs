@@ -154,7 +154,10 @@ impl Room<'_> {
     fn part(&mut self, part: &Part, path: &str) -> Option<Value> {
         let mut fields = Extras::new();
         match part {
-            Part::Text { text, citations, seal, cache, extras, .. } => {
+            Part::Text { text, citations, logprobs, seal, cache, extras } => {
+                if !logprobs.is_empty() {
+                    self.pen.drop(format!("{path}.logprobs"));
+                }
                 if !citations.is_empty() {
                     self.pen.drop(format!("{path}.citations"));
                 }

@@ -3,10 +3,10 @@
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Part};
-use crate::wire::Target;
 use crate::wire::openai_responses::items::{HOME, ITEM};
 use crate::wire::openai_responses::logprobs;
 use crate::wire::writer::{Writer, put};
+use crate::wire::{Target, openai};
 use serde_json::{Value, json};
 
 /// Lifetimes of a cache entry that the wire knows.
@@ -15,7 +15,10 @@ const LIFETIMES: [&str; 2] = ["30m", "12h"];
 /// A part of what someone else than the model says, or of a tool's output.
 pub(super) fn encode_input(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Option<Value> {
     match part {
-        Part::Text { text, citations, seal, cache, extras, .. } => {
+        Part::Text { text, citations, logprobs, seal, cache, extras } => {
+            if !logprobs.is_empty() {
+                pen.drop(format!("{path}.logprobs"));
+            }
             if seal.is_some() {
                 pen.drop(format!("{path}.signature"));
             }
@@ -127,13 +130,8 @@ pub(super) fn encode_media(media: &Media, path: &str, target: &Target, pen: &mut
             return Some(Value::Object(fields));
         }
         (MediaKind::Audio, Source::Base64 { mime, data }) if pen.home || target.quirks.accepts("input_audio") => {
-            let format = match mime.rsplit('/').next().unwrap_or_default() {
-                "mpeg" => "mp3",
-                "x-wav" | "wave" => "wav",
-                other => other,
-            };
             let mut fields = typed("input_audio");
-            fields.insert("input_audio".to_owned(), json!({"data": data, "format": format}));
+            fields.insert("input_audio".to_owned(), json!({"data": data, "format": openai::sound(mime)}));
             fields
         }
         _ => {
@@ -146,7 +144,7 @@ pub(super) fn encode_media(media: &Media, path: &str, target: &Target, pen: &mut
         MediaKind::Document => {
             put(&mut fields, "detail", media.detail.clone());
             // Bytes without a name are refused.
-            let unnamed = fields.contains_key("file_data").then(|| file_name(&media.source));
+            let unnamed = fields.contains_key("file_data").then(|| openai::file_name(&media.source));
             put(&mut fields, "filename", media.name.clone().or(unnamed.filter(|_| !pen.home)));
         }
         MediaKind::Audio | MediaKind::Video => {}
@@ -165,14 +163,6 @@ pub(super) fn encode_media(media: &Media, path: &str, target: &Target, pen: &mut
     }
     pen.extras(&extras, path, &mut fields);
     Some(Value::Object(fields))
-}
-
-fn file_name(source: &Source) -> String {
-    let mime = if let Source::Base64 { mime, .. } = source { mime.as_str() } else { "" };
-    match mime {
-        "text/plain" => "document.txt".to_owned(),
-        _ => format!("document.{}", mime.rsplit('/').next().unwrap_or("pdf")),
-    }
 }
 
 fn encode_cache(cache: Option<&CacheMark>, path: &str, target: &Target, pen: &mut Writer, fields: &mut Extras) {

@@ -30,10 +30,11 @@ pub(in crate::wire::openai_responses) fn settings(
     if let Some(reasoning) = &request.reasoning {
         encode_reasoning(reasoning, pen, body);
     }
-    match request.service_tier.as_deref() {
-        Some(tier) if pen.home || usage::is_tier(tier) => put(body, "service_tier", Some(tier)),
-        Some(_) => pen.drop("service_tier"),
-        None => {}
+    if let Some(said) = request.service_tier.as_deref() {
+        match if pen.home { Some(said) } else { usage::tier(said) } {
+            Some(tier) => put(body, "service_tier", Some(tier)),
+            None => pen.drop("service_tier"),
+        }
     }
     put(body, "user", request.user.clone());
     encode_state(request, pen, body);
