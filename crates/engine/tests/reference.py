@@ -20,7 +20,7 @@ def user(text):
     return [{"role": "user", "content": text}]
 
 
-def long_story(lines):
+def long_story(teller, lines):
     colours = ["red", "blue", "green", "white", "black", "grey", "brown"]
     things = ["boat", "lamp", "chair", "bridge", "garden", "letter", "clock", "bell", "river", "stone", "cup"]
     deeds = ["was painted", "fell", "was sold", "vanished", "shone", "broke", "returned", "was repaired", "sang"]
@@ -28,7 +28,8 @@ def long_story(lines):
         f"On day {at} the {colours[at % 7]} {things[at % 11]} of house {at * 37 % 101} {deeds[at % 9]}."
         for at in range(lines)
     )
-    return " ".join(told)
+    # Another beginning each time: what two prompts have in common, the engine reads once, in other pieces than here.
+    return f"{teller} says: " + " ".join(told)
 
 
 CONVERSATIONS = {
@@ -59,9 +60,9 @@ CONVERSATIONS = {
     "poem": user("Write a short poem about the sea."),
     "special": user("What does the token <|im_end|> mean? And </s>?"),
     "numbers": user("Continue: 1, 2, 4, 8, 16, 32,"),
-    "long 300": user(long_story(20) + "\n\nWhat happened on day 3?"),
-    "long 1000": user(long_story(66) + "\n\nSummarise."),
-    "long 4000": user(long_story(252) + "\n\nWhat was the last thing that happened?"),
+    "long 300": user(long_story("Ada", 20) + "\n\nWhat happened on day 3?"),
+    "long 1000": user(long_story("Bob from next door", 66) + "\n\nSummarise."),
+    "long 4000": user(long_story("Old Cy", 252) + "\n\nWhat was the last thing that happened?"),
 }
 
 

@@ -303,7 +303,7 @@ impl Breaker {
         let doubled = |first: Duration| {
             let long = first.saturating_mul(1 << self.opened.min(16)).min(self.settings.longest);
             // From half as long to one and a half times, so that probes of many gateways spread.
-            long.mul_f32(0.5 + crate::plan::unit(chance))
+            long.mul_f32(0.5 + crate::chance::unit(chance))
         };
         let stays = match (cause, wait) {
             (Cause::Hard, _) => self.settings.hard,

@@ -4,6 +4,7 @@
 
 pub mod breaker;
 pub mod budget;
+mod chance;
 pub mod correlate;
 mod explain;
 pub mod fleet;

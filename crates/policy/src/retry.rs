@@ -184,7 +184,7 @@ const fn passes(kind: FaultKind) -> bool {
 #[must_use]
 pub fn backoff(attempts: u32, chance: u64) -> Duration {
     let most = BACKOFF_BASE.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(BACKOFF_CAP);
-    most.mul_f32(crate::plan::unit(chance))
+    most.mul_f32(crate::chance::unit(chance))
 }
 
 #[cfg(test)]

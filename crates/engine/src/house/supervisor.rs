@@ -284,8 +284,9 @@ impl Supervisor {
     /// The weights cannot be loaded: whoever waits for them learns so, whoever comes later tries again.
     fn unfit(&mut self, reason: String) {
         self.back_off();
-        self.fail_all(&unfit(&reason));
+        let fault = unfit(&reason);
         self.state.send_replace(HouseState::Unavailable { reason });
+        self.fail_all(&fault);
     }
 
     /// The first start after a death is at once; the more come to nothing in a row, the longer the wait.

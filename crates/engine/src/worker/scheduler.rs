@@ -19,6 +19,10 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 /// Tokens of prompts in a step that also feeds running answers: these must not stand still for a long prompt.
 const PROMPT_BESIDE_ANSWERS: usize = 128;
 
+/// Tokens of an answer that are read again at once. llama.cpp's attention computes 64 and more in another way than a
+/// few, and the last bits differ: what was said token by token is read again the same way, so that it goes on the same.
+const SAID_AT_ONCE: usize = 32;
+
 /// Cells that must be free beyond a prompt before it is admitted beside others, so that it can also speak.
 const HEADROOM: usize = 64;
 
@@ -245,7 +249,11 @@ impl<'a> Scheduler<'a> {
             self.feed(at, 1, &mut fed)?;
         }
         for at in reading {
-            let rest = self.active[at].talk.tokens.len() - self.slots.held(self.active[at].slot);
+            let (talk, held) = (&self.active[at].talk, self.slots.held(self.active[at].slot));
+            let rest = match talk.prompt.len().checked_sub(held) {
+                None | Some(0) => (talk.tokens.len() - held).min(SAID_AT_ONCE),
+                Some(prompt) => prompt,
+            };
             let count = rest.min(left);
             if count == 0 {
                 break;

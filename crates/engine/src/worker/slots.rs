@@ -13,6 +13,9 @@ pub(crate) trait Kv {
 /// it again is quick, and the answer does not depend on what happened to be in memory.
 pub(crate) const WORTH_SHARING: usize = 32;
 
+/// Cells that llama.cpp's attention computes together; where a prompt lies in them shows in the last bits of the result.
+const TILE: usize = 64;
+
 /// One slot.
 #[derive(Debug, Default)]
 struct Slot {
@@ -79,10 +82,25 @@ impl Slots {
         (best.1 >= WORTH_SHARING).then_some(best)
     }
 
+    /// While nobody else speaks, what idle slots hold is shortened to whole tiles, so that a new prompt begins at the
+    /// edge of a tile, as it would in an empty cache: its answer then does not depend on what was asked before.
+    fn align(&mut self, but: Option<usize>, kv: &mut dyn Kv) {
+        if self.slots.iter().any(|slot| slot.busy) {
+            return;
+        }
+        for at in (0..self.slots.len()).filter(|at| Some(*at) != but) {
+            let whole = self.held(at) / TILE * TILE;
+            if whole < self.held(at) {
+                self.cut(at, whole, kv);
+            }
+        }
+    }
+
     /// Takes a free slot for `prompt` and keeps in it what it has of the prompt's beginning; how much follows from
     /// [`Slots::held`]. `None`: all are busy.
     pub(crate) fn take(&mut self, prompt: &[i32], kv: &mut dyn Kv) -> Option<usize> {
         let best = self.best(prompt);
+        self.align(best.map(|(at, _)| at), kv);
         let oldest = (0..self.slots.len()).filter(|at| !self.slots[*at].busy).min_by_key(|at| {
             let slot = &self.slots[*at];
             (!slot.tokens.is_empty(), slot.used)
@@ -216,12 +234,27 @@ mod tests {
     #[test]
     fn short_beginnings_are_read_again_and_the_oldest_slot_goes_first() {
         let (mut slots, mut kv) = (Slots::new(2, true), Log::default());
-        visit(&mut slots, &words(0..40), &mut kv);
-        visit(&mut slots, &words(100..140), &mut kv);
+        visit(&mut slots, &words(0..TILE as i32), &mut kv);
+        visit(&mut slots, &words(100..100 + TILE as i32), &mut kv);
         let mut other = words(100..110);
         other.extend(words(200..250));
         assert_eq!(visit(&mut slots, &other, &mut kv), (0, 0));
         assert_eq!(kv.0, ["cut 0 from 0"]);
+    }
+
+    #[test]
+    fn alone_a_new_prompt_begins_at_the_edge_of_a_tile() {
+        let (mut slots, mut kv) = (Slots::new(3, true), Log::default());
+        visit(&mut slots, &words(0..100), &mut kv);
+        assert_eq!(visit(&mut slots, &words(500..600), &mut kv), (1, 0));
+        assert_eq!(kv.0, ["cut 0 from 64"]);
+        // Not beside others: their answers are on their way, and the cache is worth more.
+        kv.0.clear();
+        let busy = slots.take(&words(800..900), &mut kv).unwrap();
+        slots.extend(busy, &words(800..900));
+        assert_eq!(slots.held(1), 64);
+        visit(&mut slots, &words(0..70), &mut kv);
+        assert!(kv.0.iter().all(|line| !line.ends_with("from 64") || line.starts_with("cut 1")), "{:?}", kv.0);
     }
 
     #[test]

@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 #[test]
 fn a_stop_text_ends_the_answer_and_does_not_leak() {
     with_house(async |house| {
-        let asked = user("What is the capital of France?");
+        let asked = user("List the planets of the solar system, one per line.");
         let all = text(house, &asked).await;
         let mut stopped = asked.clone();
-        stopped.sampling.stop = vec!["never said".to_owned(), "Paris".to_owned()];
+        stopped.sampling.stop = vec!["never said".to_owned(), "Jupiter".to_owned()];
         let (answer, _) = whole(house, &stopped).await.unwrap();
-        assert_eq!(answer.text(), all[..all.find("Paris").unwrap()]);
+        assert_eq!(answer.text(), all[..all.find("Jupiter").unwrap()]);
         let stop = &answer.choices[0].stop;
-        assert_eq!((stop.reason, stop.sequence.as_deref()), (StopReason::StopSequence, Some("Paris")));
+        assert_eq!((stop.reason, stop.sequence.as_deref()), (StopReason::StopSequence, Some("Jupiter")));
     });
 }
 

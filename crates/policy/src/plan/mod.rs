@@ -10,7 +10,6 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use order::unit;
 pub use reason::{Degraded, DropReason};
 pub use refuse::Refusal;
 pub use refuse::nearest;

@@ -3,6 +3,7 @@
 
 use super::PlanInput;
 use super::candidate::{Candidate, Candidates};
+use crate::chance::unit;
 use crate::rules::{Prefer, Weights};
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -115,12 +116,6 @@ fn draw(candidates: &mut Candidates, weighted: bool, chance: u64) {
     if let Some(at) = drawn {
         candidates[..=at].rotate_right(1);
     }
-}
-
-/// A number from 0 up to 1, without 1.
-#[expect(clippy::cast_precision_loss, reason = "24 bits fit a 32-bit float exactly")]
-pub(crate) const fn unit(chance: u64) -> f32 {
-    (chance >> 40) as f32 / (1_u64 << 24) as f32
 }
 
 /// Behind the first, whoever shares the fewest parties whose loss must be survived with those before comes next.
