@@ -12,25 +12,25 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("data/anthropic_messages/request-plain.json"),
-    include_str!("data/anthropic_messages/request-agent.json"),
-    include_str!("data/anthropic_messages/request-all.json"),
-    include_str!("data/anthropic_messages/request-adaptive.json"),
+    include_str!("../../testkit/fixtures/anthropic-messages/request/plain.json"),
+    include_str!("../../testkit/fixtures/anthropic-messages/request/agent.json"),
+    include_str!("../../testkit/fixtures/anthropic-messages/request/all.json"),
+    include_str!("../../testkit/fixtures/anthropic-messages/request/adaptive.json"),
 ];
 
 const TWINS: [(&str, &str); 4] = [
-    (include_str!("data/anthropic_messages/answer-text.json"), include_str!("data/anthropic_messages/stream-text.sse")),
+    (include_str!("../../testkit/fixtures/anthropic-messages/answer/text.json"), include_str!("../../testkit/fixtures/anthropic-messages/stream/text.sse")),
     (
-        include_str!("data/anthropic_messages/answer-tools.json"),
-        include_str!("data/anthropic_messages/stream-tools.sse"),
+        include_str!("../../testkit/fixtures/anthropic-messages/answer/tools.json"),
+        include_str!("../../testkit/fixtures/anthropic-messages/stream/tools.sse"),
     ),
     (
-        include_str!("data/anthropic_messages/answer-search.json"),
-        include_str!("data/anthropic_messages/stream-search.sse"),
+        include_str!("../../testkit/fixtures/anthropic-messages/answer/search.json"),
+        include_str!("../../testkit/fixtures/anthropic-messages/stream/search.sse"),
     ),
     (
-        include_str!("data/anthropic_messages/answer-refusal.json"),
-        include_str!("data/anthropic_messages/stream-refusal.sse"),
+        include_str!("../../testkit/fixtures/anthropic-messages/answer/refusal.json"),
+        include_str!("../../testkit/fixtures/anthropic-messages/stream/refusal.sse"),
     ),
 ];
 

@@ -26,7 +26,13 @@ fn protocol(name: &str) -> &'static dyn Protocol {
 }
 
 fn data(file: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/openai_responses").join(file);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let path = match file.split_once('-') {
+        Some((kind @ ("request" | "answer" | "stream"), name)) => {
+            root.join("../testkit/fixtures/openai-responses").join(kind).join(name)
+        }
+        _ => root.join("tests/data/openai_responses").join(file),
+    };
     std::fs::read(path).expect("fixture")
 }
 
