@@ -2,14 +2,22 @@
 //! the strictest client reads it, and every slip is named. Pure. Shares no code with the canon's frames and wires.
 //! To add one: a file and a line in `GRAMMARS`.
 
+mod anthropic_messages;
+mod gemini;
 mod openai_chat;
+mod openai_responses;
 pub mod sse;
 
 use crate::provider::Counts;
 use std::collections::BTreeMap;
 
 /// Every grammar.
-pub static GRAMMARS: &[&dyn Grammar] = &[&openai_chat::OpenAiChat];
+pub static GRAMMARS: &[&dyn Grammar] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The grammar of the wire called `name`.
 #[must_use]

@@ -379,7 +379,8 @@ impl Ear {
     }
 }
 
-fn error_shape(heard: &mut Heard, frame: usize, error: &Value) {
+/// Checks an error as both OpenAI wires tell it.
+pub(super) fn error_shape(heard: &mut Heard, frame: usize, error: &Value) {
     heard.ended = Ended::Error;
     let message = error.get("message").and_then(Value::as_str);
     heard.error = Some(message.unwrap_or_default().to_owned());
