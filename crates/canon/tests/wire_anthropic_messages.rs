@@ -19,7 +19,10 @@ const REQUESTS: [&str; 4] = [
 ];
 
 const TWINS: [(&str, &str); 4] = [
-    (include_str!("../../testkit/fixtures/anthropic-messages/answer/text.json"), include_str!("../../testkit/fixtures/anthropic-messages/stream/text.sse")),
+    (
+        include_str!("../../testkit/fixtures/anthropic-messages/answer/text.json"),
+        include_str!("../../testkit/fixtures/anthropic-messages/stream/text.sse"),
+    ),
     (
         include_str!("../../testkit/fixtures/anthropic-messages/answer/tools.json"),
         include_str!("../../testkit/fixtures/anthropic-messages/stream/tools.sse"),

@@ -60,9 +60,6 @@ impl Grammar for Gemini {
         if ear.heard.ended == Ended::Complete && asked.n.is_some_and(|n| n != ear.heard.choices.len()) {
             ear.slip(format!("{} candidates, not as many as asked for", ear.heard.choices.len()));
         }
-        if ear.heard.ended == Ended::Complete && asked.usage == Some(true) && ear.heard.usage.is_none() {
-            ear.slip("no usage");
-        }
         ear.heard
     }
 

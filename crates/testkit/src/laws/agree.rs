@@ -112,7 +112,8 @@ fn scan(protocol: &dyn Protocol, bytes: &[u8]) -> Result<(), String> {
     for frame in frames(protocol, bytes, &[])? {
         notes.push(scan.frame(&frame).map_err(|fault| fault.to_string())?);
     }
-    if !notes.contains(&FrameNote::Content) || notes.last() != Some(&FrameNote::End) {
+    let speaks = whole.choices.iter().any(|choice| !choice.parts.is_empty());
+    if notes.contains(&FrameNote::Content) != speaks || notes.last() != Some(&FrameNote::End) {
         return Err(format!("the frames are noted as {notes:?}"));
     }
     let seen = scan.seen().clone();

@@ -19,7 +19,10 @@ pub(super) fn of_request(request: &Request) -> Vec<String> {
     }
     for tool in &request.tools {
         if let Tool::Function { name, parameters, .. } = tool {
-            let shape = parameters.as_ref().filter(|schema| schema.as_object().is_some_and(|map| !map.is_empty()));
+            let takes = |schema: &&Value| {
+                schema.get("properties").and_then(Value::as_object).is_some_and(|map| !map.is_empty())
+            };
+            let shape = parameters.as_ref().filter(takes);
             out.push(format!("tool {name} {}", shape.map(Value::to_string).unwrap_or_default()));
         }
     }
@@ -30,6 +33,9 @@ pub(super) fn of_request(request: &Request) -> Vec<String> {
         _ => {}
     }
     if let OutputFormat::Schema { schema, .. } = &request.output {
+        let mut schema = schema.clone();
+        // Where the wire names no schema, a schema names itself.
+        schema.as_object_mut().into_iter().for_each(|map| map.retain(|key, _| key != "title" && key != "description"));
         out.push(format!("schema {schema}"));
     }
     if let Some(most) = request.sampling.max_output_tokens {
@@ -83,6 +89,8 @@ pub(super) struct Said {
     pub(super) calls: Vec<(String, String)>,
     /// Why it ended: done, length, calls, filter.
     pub(super) stop: &'static str,
+    /// Whether it declines, or was kept from answering.
+    pub(super) declines: bool,
 }
 
 impl Said {
@@ -97,11 +105,15 @@ impl Said {
 /// What the first choice of an answer says.
 pub(super) fn of_answer(answer: &Response) -> Said {
     let Some(choice) = answer.choices.first() else { return Said::default() };
-    let mut said = Said { stop: stop(choice.stop.reason), ..Said::default() };
+    let declines = matches!(choice.stop.reason, StopReason::ContentFilter | StopReason::Refusal);
+    let mut said = Said { stop: stop(choice.stop.reason), declines, ..Said::default() };
     for part in &choice.parts {
         match part {
             Part::Text { text, .. } => said.text.push_str(text),
-            Part::Refusal { text, .. } => said.refusal.push_str(text),
+            Part::Refusal { text, .. } => {
+                said.declines = true;
+                said.refusal.push_str(text);
+            }
             Part::ToolCall { name, arguments, .. } => said.calls.push((name.clone(), json(arguments))),
             _ => {}
         }

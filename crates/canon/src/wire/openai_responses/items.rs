@@ -15,6 +15,9 @@ pub(super) const HOME: &str = "~home";
 /// Key in a part's extras for what its item said beside its parts.
 pub(super) const ITEM: &str = "item";
 
+/// Log probabilities as they came, in a text's extras.
+pub(super) const LOGPROBS: &str = "~logprobs";
+
 /// MIME type of a file whose bytes come without one.
 const PLAIN_FILE: &str = "application/pdf";
 
@@ -215,9 +218,15 @@ pub(super) fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
                 .into_iter()
                 .map(|item| decode_citation(item, path))
                 .collect::<Result<_, _>>()?;
-            let logprobs = logprobs::decode(fields.list("logprobs")?)?;
+            let spelled = fields.list("logprobs")?;
+            let logprobs = logprobs::decode(spelled.clone())?;
             let cache = decode_cache(&mut fields)?;
-            Ok(Part::Text { text, citations, logprobs, seal: None, cache, extras: fields.rest() })
+            let mut extras = fields.rest();
+            // What the canon cannot keep of them: fields of engines.
+            if spelled != logprobs::encode(&logprobs) {
+                extras.insert(LOGPROBS.to_owned(), Value::Array(spelled));
+            }
+            Ok(Part::Text { text, citations, logprobs, seal: None, cache, extras })
         }
         "refusal" => {
             fields.take("type");

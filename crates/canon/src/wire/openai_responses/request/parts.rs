@@ -3,7 +3,7 @@
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Part};
-use crate::wire::openai_responses::items::{HOME, ITEM};
+use crate::wire::openai_responses::items::{HOME, ITEM, LOGPROBS};
 use crate::wire::openai_responses::logprobs;
 use crate::wire::writer::{Writer, put};
 use crate::wire::{Target, openai};
@@ -54,7 +54,9 @@ pub(in crate::wire::openai_responses) fn encode_said(part: &Part, home: bool) ->
             fields.insert("text".to_owned(), text.clone().into());
             let citations = citations.iter().filter_map(|citation| encode_citation(citation, home)).collect();
             fields.insert("annotations".to_owned(), Value::Array(citations));
-            fields.insert("logprobs".to_owned(), Value::Array(logprobs::encode(tokens)));
+            let spelled = extras.get(LOGPROBS).filter(|_| home).cloned();
+            let tokens = spelled.unwrap_or_else(|| Value::Array(logprobs::encode(tokens)));
+            fields.insert("logprobs".to_owned(), tokens);
             (fields, extras)
         }
         Part::Refusal { text, extras } => {
@@ -74,7 +76,7 @@ pub(in crate::wire::openai_responses) fn encode_said(part: &Part, home: bool) ->
 pub(super) fn own(extras: &Extras) -> Extras {
     extras
         .iter()
-        .filter(|(key, _)| *key != HOME && *key != ITEM)
+        .filter(|(key, _)| ![HOME, ITEM, LOGPROBS].contains(&key.as_str()))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

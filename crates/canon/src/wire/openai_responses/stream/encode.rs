@@ -29,8 +29,8 @@ pub(in crate::wire::openai_responses) struct Encoder {
     item: Option<Open>,
     /// A part that has begun; whether it begins an item of its own is known with its next event.
     waiting: Option<(PartId, PartKind)>,
-    /// Whether a native item was announced by a frame of its own.
-    announced: bool,
+    /// A native item that was announced by a frame of its own.
+    announced: Option<Value>,
     usage: Usage,
 }
 
@@ -116,7 +116,7 @@ impl Encoder {
             output: Vec::new(),
             item: None,
             waiting: None,
-            announced: false,
+            announced: None,
             usage: Usage::default(),
         }
     }
@@ -191,9 +191,11 @@ impl Encoder {
     }
 
     fn item_start(&mut self, kind: Kind, first: &Part, out: &mut Vec<u8>) {
+        let goes_on = kind == Kind::Native && self.announced.take().is_some();
+        self.abandon(out);
         let (home, place) = (self.echo.home, self.output.len());
         let id = kind.id(first, home, &self.echo.id, place);
-        if !std::mem::take(&mut self.announced) {
+        if !goes_on {
             let parts = if matches!(kind, Kind::Message | Kind::Reasoning) {
                 [].as_slice()
             } else {
@@ -206,6 +208,17 @@ impl Encoder {
             self.line("response.output_item.added", out).say("output_index", &place).say("item", &item).end();
         }
         self.item = Some(Open { kind, id, parts: Vec::new(), current: None, pieces: [0; 2], begun: false });
+    }
+
+    /// Ends an announced item that never came: whoever announced it broke off, and another one answers on.
+    fn abandon(&mut self, out: &mut Vec<u8>) {
+        let Some(mut item) = self.announced.take() else { return };
+        if let Value::Object(fields) = &mut item {
+            fields.insert("status".to_owned(), "incomplete".into());
+        }
+        let place = self.output.len();
+        self.line("response.output_item.done", out).say("output_index", &place).say("item", &item).end();
+        self.output.push(item);
     }
 
     fn item_end(&mut self, status: &str, out: &mut Vec<u8>) {
@@ -334,7 +347,7 @@ impl Encoder {
         if name == "response.output_item.added" {
             self.flush(out);
             self.item_end("completed", out);
-            self.announced = true;
+            self.announced = fields.get("item").cloned();
         }
         let rest: Extras = fields
             .iter()
@@ -352,6 +365,7 @@ impl Encoder {
         let (status, reason) = status(finish.stops.first());
         self.flush(out);
         self.item_end(status, out);
+        self.abandon(out);
         let output = std::mem::take(&mut self.output);
         let extras = Some(&finish.extras);
         let response =
