@@ -6,6 +6,7 @@ use super::{Pair, events, pairs, params, runner, target, terms, written};
 use crate::fixtures;
 use crate::grammar::{Asked, grammar};
 use crate::provider::wire::{Demand, Incoming, wire};
+use canon::request::Tool;
 use canon::wire::{Encoded, LossKind};
 use canon::{Extras, Loss, Part, Request, answer};
 use hyper::HeaderMap;
@@ -97,7 +98,10 @@ pub(super) fn planted_requests() -> Vec<String> {
                     && !named_whole(&request, name, &written)
             };
             match names.iter().find(lost) {
-                Some(name) => Err(fail(format!("`{name}` is gone and not named; named: {losses}"))),
+                Some(name) => {
+                    let place = whereabouts(&request, name);
+                    Err(fail(format!("`{name}` at {place:?} is gone and not named; named: {losses}")))
+                }
                 None => Ok(()),
             }
         });
@@ -125,7 +129,12 @@ fn whereabouts(request: &Request, name: &str) -> Option<String> {
         }
     }
     if let Some(index) = request.tools.iter().position(|tool| holds(tool)) {
-        return Some(format!("tools[{index}]"));
+        let path = format!("tools[{index}]");
+        let own = match &request.tools[index] {
+            Tool::Function { extras, .. } => in_extras(extras, &path, name),
+            Tool::Native { .. } => None,
+        };
+        return Some(own.unwrap_or(path));
     }
     let parts: [(&str, &dyn std::fmt::Debug); 4] = [
         ("tool_choice", &request.tool_choice),

@@ -5,13 +5,28 @@ use super::names::camel;
 use crate::Extras;
 use serde_json::{Value, json};
 
+/// Words of the older form that have two spellings.
+const KNOWN: [&str; 9] = [
+    "additionalProperties",
+    "anyOf",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "propertyOrdering",
+];
+
 /// `schema` as JSON schema.
 pub(super) fn to_json_schema(schema: Value) -> Value {
     let Value::Object(map) = schema else { return schema };
     let mut out = Extras::new();
     let (mut nullable, mut order) = (false, Vec::new());
     for (key, value) in map {
-        let key = camel(&key);
+        // A word that is none of the wire's stays as it is spelled.
+        let word = camel(&key);
+        let key = if KNOWN.contains(&word.as_str()) { word } else { key };
         match (key.as_str(), value) {
             ("type", Value::String(word)) => {
                 if !word.eq_ignore_ascii_case("TYPE_UNSPECIFIED") {

@@ -206,6 +206,21 @@ impl Room<'_> {
         None
     }
 
+    /// Names what stands beside words of a result, which are one text on this wire.
+    fn lose_beside(&mut self, part: &Part, path: &str) {
+        if let Part::Text { citations, logprobs, cache, .. } = part {
+            for (key, said) in [("citations", !citations.is_empty()), ("logprobs", !logprobs.is_empty())] {
+                if said {
+                    self.pen.drop(format!("{path}.{key}"));
+                }
+            }
+            self.lose_cache(cache.as_ref(), path);
+        }
+        if let Some(extras) = part.extras() {
+            self.pen.extras(extras, path, &mut Extras::new());
+        }
+    }
+
     fn lose_cache(&mut self, cache: Option<&CacheMark>, path: &str) {
         if cache.is_some() {
             self.pen.drop(format!("{path}.cache_control"));
@@ -263,7 +278,10 @@ impl Room<'_> {
         for (at, item) in content.iter().enumerate() {
             let path = format!("{path}.content[{at}]");
             match item {
-                Part::Text { text, .. } | Part::Refusal { text, .. } => texts.push(text),
+                Part::Text { text, .. } | Part::Refusal { text, .. } => {
+                    texts.push(text);
+                    self.lose_beside(item, &path);
+                }
                 Part::Media(item) => {
                     let Some(value) = self.media(item, &path) else { continue };
                     if self.third || self.pen.home {

@@ -113,6 +113,9 @@ fn encode_message(message: &Message, path: &str, target: &Target, pen: &mut Writ
         }
         pen.extras(&message.extras, path, &mut fields);
         out.push(Value::Object(fields));
+    } else if message.role != Role::Tool {
+        // Results alone: the message itself is not said on this wire.
+        pen.extras(&message.extras, path, &mut Extras::new());
     }
     if !later_media.is_empty() {
         out.push(json!({"role": "user", "content": later_media}));
