@@ -6,7 +6,7 @@ pub(crate) mod reload;
 
 use crate::config::file::ServerFile;
 use crate::config::{Checked, UnitSpec, paths};
-use gateway::setup::{ServeLimits, Setup, Unit};
+use gateway::setup::{SeriesTable, ServeLimits, Setup, Unit};
 use gateway::tap::Facts;
 use gateway::upstream::Backend;
 use gateway::upstream::remote::{Remote, RemoteConfig, RemoteError};
@@ -56,6 +56,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     }
     let live = gateway::run::live::LiveView::new(&fleet, before.map(|setup| (&*setup.fleet, &*setup.live)));
     Ok(Setup {
+        series: SeriesTable::new(fleet.products().len(), fleet.deployments().len()),
         products: fleet.products().iter().map(|product| Name::from(product.name())).collect(),
         policy_version: Name::from(version.as_str()),
         live: Arc::new(live),
