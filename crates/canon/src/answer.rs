@@ -70,6 +70,10 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
         Part::ToolResult { .. } => return,
     };
     events.push(Event::PartStart { at, choice, kind });
+    // Before the words: some wires say them where a part begins.
+    if !extras.is_empty() {
+        events.push(Event::PartExtras { at, extras });
+    }
     let (logprobs, citations) = match part {
         Part::Text { logprobs, citations, .. } => (logprobs.clone(), citations.as_slice()),
         _ => (Vec::new(), [].as_slice()),
@@ -80,11 +84,11 @@ fn unfold_part(at: PartId, choice: u32, part: &Part, events: &mut Vec<Event>) {
     for citation in citations {
         events.push(Event::Citation { at, citation: citation.clone() });
     }
-    if let Part::Reasoning { seal: Some(seal), .. } | Part::ToolCall { seal: Some(seal), .. } = part {
+    if let Part::Text { seal: Some(seal), .. }
+    | Part::Reasoning { seal: Some(seal), .. }
+    | Part::ToolCall { seal: Some(seal), .. } = part
+    {
         events.push(Event::Seal { at, seal: seal.clone() });
-    }
-    if !extras.is_empty() {
-        events.push(Event::PartExtras { at, extras });
     }
     events.push(Event::PartEnd { at });
 }
@@ -115,12 +119,17 @@ impl Fold {
                 }
             }
             Event::Seal { at, seal } => {
-                if let Some(Part::Reasoning { seal: mine, .. } | Part::ToolCall { seal: mine, .. }) = self.part(*at) {
+                if let Some(
+                    Part::Text { seal: mine, .. }
+                    | Part::Reasoning { seal: mine, .. }
+                    | Part::ToolCall { seal: mine, .. },
+                ) = self.part(*at)
+                {
                     *mine = Some(seal.clone());
                 }
             }
             Event::PartExtras { at, extras } => {
-                if let Some(mine) = self.part(*at).and_then(extras_of) {
+                if let Some(mine) = self.part(*at).and_then(Part::extras_mut) {
                     mine.extend(extras.clone());
                 }
             }
@@ -187,7 +196,8 @@ pub fn fold(events: &[Event]) -> Option<Response> {
     fold.into_response()
 }
 
-fn empty_part(kind: &PartKind) -> Part {
+/// A part of `kind` of which nothing is said yet.
+pub(crate) fn empty_part(kind: &PartKind) -> Part {
     match kind {
         PartKind::Text => Part::text(""),
         PartKind::Refusal => Part::Refusal { text: String::new(), extras: Extras::new() },
@@ -207,7 +217,8 @@ fn empty_part(kind: &PartKind) -> Part {
     }
 }
 
-fn grow(part: &mut Part, more: &str, more_logprobs: &[crate::event::TokenLogprob]) {
+/// Adds a delta to a part.
+pub(crate) fn grow(part: &mut Part, more: &str, more_logprobs: &[crate::event::TokenLogprob]) {
     match part {
         Part::Text { text, logprobs, .. } => {
             text.push_str(more);
@@ -216,17 +227,5 @@ fn grow(part: &mut Part, more: &str, more_logprobs: &[crate::event::TokenLogprob
         Part::Refusal { text, .. } | Part::Reasoning { text, .. } => text.push_str(more),
         Part::ToolCall { arguments, .. } => arguments.push_str(more),
         Part::Media(_) | Part::ToolResult { .. } | Part::Native { .. } => {}
-    }
-}
-
-fn extras_of(part: &mut Part) -> Option<&mut Extras> {
-    match part {
-        Part::Text { extras, .. }
-        | Part::Refusal { extras, .. }
-        | Part::Reasoning { extras, .. }
-        | Part::ToolCall { extras, .. }
-        | Part::ToolResult { extras, .. } => Some(extras),
-        Part::Media(media) => Some(&mut media.extras),
-        Part::Native { .. } => None,
     }
 }

@@ -11,6 +11,7 @@
 use crate::Extras;
 use crate::request::{Citation, Seal};
 use crate::usage::Usage;
+use crate::wire::WireId;
 use serde_json::Value;
 
 /// Number of a part within its answer, rising in order of appearance.
@@ -79,6 +80,8 @@ pub enum Event {
 /// The head of an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Head {
+    /// The wire whose extras and native blocks this answer carries; only that wire may write them out again.
+    pub origin: Option<WireId>,
     /// The provider's id of the answer.
     pub id: String,
     /// The model that answers, in the provider's own words.

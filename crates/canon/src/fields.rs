@@ -86,6 +86,11 @@ impl Fields {
         self.map.get(key).and_then(Value::as_str)
     }
 
+    /// The names of the fields not yet taken.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.map.keys().map(String::as_str)
+    }
+
     /// Takes `key`; null counts as absent.
     pub fn take(&mut self, key: &str) -> Option<Value> {
         self.map.shift_remove(key).filter(|value| !value.is_null())

@@ -132,6 +132,8 @@ pub enum Part {
         citations: Vec<Citation>,
         /// Log probabilities of the words, where asked for.
         logprobs: Vec<crate::event::TokenLogprob>,
+        /// An opaque proof that belongs to the words (Gemini's thought signature).
+        seal: Option<Seal>,
         /// A prompt-cache breakpoint after this part.
         cache: Option<CacheMark>,
         /// What the origin wire said beside it.
@@ -200,8 +202,36 @@ impl Part {
             text: text.into(),
             citations: Vec::new(),
             logprobs: Vec::new(),
+            seal: None,
             cache: None,
             extras: Extras::new(),
+        }
+    }
+
+    /// What the origin wire said beside this part; `None` for a block that is native as a whole.
+    #[must_use]
+    pub fn extras(&self) -> Option<&Extras> {
+        match self {
+            Self::Text { extras, .. }
+            | Self::Refusal { extras, .. }
+            | Self::Reasoning { extras, .. }
+            | Self::ToolCall { extras, .. }
+            | Self::ToolResult { extras, .. } => Some(extras),
+            Self::Media(media) => Some(&media.extras),
+            Self::Native { .. } => None,
+        }
+    }
+
+    /// As [`Part::extras`], to add to.
+    pub fn extras_mut(&mut self) -> Option<&mut Extras> {
+        match self {
+            Self::Text { extras, .. }
+            | Self::Refusal { extras, .. }
+            | Self::Reasoning { extras, .. }
+            | Self::ToolCall { extras, .. }
+            | Self::ToolResult { extras, .. } => Some(extras),
+            Self::Media(media) => Some(&mut media.extras),
+            Self::Native { .. } => None,
         }
     }
 
@@ -347,6 +377,8 @@ pub struct Reasoning {
     pub effort: Option<Effort>,
     /// Most tokens of thinking.
     pub budget_tokens: Option<u64>,
+    /// Whether the model itself decides when and how much to think.
+    pub adaptive: bool,
     /// Which summary to show (`auto`, `concise`, `detailed`).
     pub summary: Option<String>,
     /// Whether thoughts are to be shown at all.

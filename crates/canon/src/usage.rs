@@ -57,6 +57,6 @@ impl Usage {
     /// `input + output`, where both are said.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        Some(self.input? + self.output?)
+        Some(self.input?.saturating_add(self.output?))
     }
 }

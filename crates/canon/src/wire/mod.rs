@@ -3,11 +3,15 @@
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
 mod look;
+mod openai;
 mod quirks;
 mod traits;
 mod writer;
 
+pub mod anthropic_messages;
+pub mod gemini;
 pub mod openai_chat;
+pub mod openai_responses;
 
 pub use look::{Edit, splice};
 pub use quirks::Quirks;
@@ -100,10 +104,20 @@ impl fmt::Display for Loss {
 }
 
 /// The wires clients may speak to us.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The wires we may speak to providers.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&openai_chat::OpenAiChat];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The dialect called `name`.
 #[must_use]

@@ -4,6 +4,32 @@ use super::{Loss, Quirks, WireId};
 use crate::Extras;
 use serde_json::Value;
 
+/// First character of an extra that holds the origin wire's spelling of something the canon has taken in. Its wire
+/// reads it by name; it is never written as it is.
+pub(crate) const SPELLING: char = '~';
+
+/// Objects of wires of which the canon takes some fields: what stays in the extras under such a name is the rest.
+const PARTLY: [&str; 18] = [
+    "cache_control",
+    "file",
+    "format",
+    "function",
+    "image_url",
+    "incomplete_details",
+    "input_audio",
+    "item",
+    "json_schema",
+    "output_config",
+    "prompt_cache_breakpoint",
+    "response_format",
+    "source",
+    "stream_options",
+    "text",
+    "thinking",
+    "tool_choice",
+    "url_citation",
+];
+
 /// Keeps the losses while a request is written.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -33,15 +59,20 @@ impl Writer {
         self.losses.push(Loss::emulated(path));
     }
 
-    /// Extras at `path`: into `out` at home, named abroad.
+    /// Extras at `path`: into `out` at home, objects that `out` has already joined with theirs; named abroad, where
+    /// what is left of a structural object is named field by field. A key that starts with [`SPELLING`] only remembers
+    /// how the origin wire spelled what the canon holds; abroad nothing is lost with it.
     pub(crate) fn extras(&mut self, extras: &Extras, path: &str, out: &mut Extras) {
-        for (key, value) in extras {
-            if self.home {
-                out.insert(key.clone(), value.clone());
-            } else if path.is_empty() {
-                self.drop(key.clone());
-            } else {
-                self.drop(format!("{path}.{key}"));
+        if self.home {
+            return join(out, extras);
+        }
+        for (key, value) in extras.iter().filter(|(key, _)| !key.starts_with(SPELLING)) {
+            let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Object(rest) if PARTLY.contains(&key.as_str()) && !rest.is_empty() => {
+                    self.extras(rest, &at, &mut Extras::new());
+                }
+                _ => self.drop(at),
             }
         }
     }
@@ -63,6 +94,25 @@ impl Writer {
     /// Everything that was not said.
     pub(crate) fn losses(self) -> Vec<Loss> {
         self.losses
+    }
+}
+
+/// Puts `more` into `body`, spellings left out; objects on both sides are joined.
+pub(crate) fn join(body: &mut Extras, more: &Extras) {
+    for (key, value) in more.iter().filter(|(key, _)| !key.starts_with(SPELLING)) {
+        match (body.get_mut(key), value) {
+            (Some(Value::Object(mine)), Value::Object(theirs)) => join(mine, theirs),
+            _ => {
+                body.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Keeps what is left of the object under `key`, to be joined with it again.
+pub(crate) fn keep(extras: &mut Extras, key: &str, rest: Extras) {
+    if !rest.is_empty() {
+        extras.insert(key.to_owned(), Value::Object(rest));
     }
 }
 

@@ -46,7 +46,10 @@ pub(super) fn peeks() -> Vec<String> {
             };
             let has_media = |kind: MediaKind| {
                 let is = |part: &Part| matches!(part, Part::Media(media) if media.kind == kind);
-                read.messages.iter().flat_map(|message| &message.parts).any(is)
+                read.messages.iter().flat_map(|message| &message.parts).any(|part| match part {
+                    Part::ToolResult { content, .. } => content.iter().any(is),
+                    part => is(part),
+                })
             };
             let facets = &look.facets;
             let table = [

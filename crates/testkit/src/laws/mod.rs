@@ -86,8 +86,9 @@ fn terms() -> StreamTerms {
 
 /// The parameters that a request of `dialect` came with; streams by path where the wire has such a route.
 fn params(body: &Value) -> Params {
-    let model = body.get("model").and_then(Value::as_str).map(str::to_owned);
-    Params { model, stream: body.get("stream") == Some(&Value::Bool(true)) }
+    // Wires whose path names the model have none in the body.
+    let model = body.get("model").and_then(Value::as_str).unwrap_or("law").to_owned();
+    Params { model: Some(model), stream: body.get("stream") == Some(&Value::Bool(true)) }
 }
 
 /// The frames of a stream, whatever `sizes` its bytes come in (the last size repeats).

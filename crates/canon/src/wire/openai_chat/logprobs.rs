@@ -1,4 +1,4 @@
-//! Log probabilities as OpenAI Chat writes them.
+//! Log probabilities as both OpenAI wires write them.
 
 use crate::event::{TokenLogprob, TopLogprob};
 use crate::fields::{BadField, Fields};
@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 pub(super) fn decode(value: Option<Value>) -> Result<Vec<TokenLogprob>, BadField> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let mut fields = Fields::of(value, "logprobs")?;
-    fields.list("content")?.into_iter().map(token).collect()
+    decode_tokens(fields.list("content")?)
+}
+
+/// Reads a list of tokens.
+pub(in crate::wire) fn decode_tokens(list: Vec<Value>) -> Result<Vec<TokenLogprob>, BadField> {
+    list.into_iter().map(token).collect()
 }
 
 fn token(value: Value) -> Result<TokenLogprob, BadField> {
@@ -42,7 +47,12 @@ fn bytes(fields: &mut Fields) -> Result<Option<Vec<u8>>, BadField> {
 
 /// Writes a `logprobs` object.
 pub(super) fn encode(tokens: &[TokenLogprob]) -> Value {
-    let content: Vec<Value> = tokens
+    json!({"content": encode_tokens(tokens), "refusal": null})
+}
+
+/// Writes a list of tokens.
+pub(in crate::wire) fn encode_tokens(tokens: &[TokenLogprob]) -> Vec<Value> {
+    tokens
         .iter()
         .map(|token| {
             let top: Vec<Value> = token
@@ -52,6 +62,5 @@ pub(super) fn encode(tokens: &[TokenLogprob]) -> Value {
                 .collect();
             json!({"token": token.token, "logprob": token.logprob, "bytes": token.bytes, "top_logprobs": top})
         })
-        .collect();
-    json!({"content": content, "refusal": null})
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! (`reasoning_content`, `top_k`, `min_p`). Knows no provider: deviations arrive as `Quirks`.
 
 mod fault;
-mod logprobs;
+pub(super) mod logprobs;
 mod request;
 use request::parts as request_parts;
 mod response;

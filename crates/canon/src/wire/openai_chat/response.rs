@@ -1,8 +1,8 @@
 //! Whole answers of OpenAI Chat: reading, writing, and a look in place at one that passes untouched.
 
-use super::request_parts::{decode_tool_call, take_reasoning};
+use super::request_parts::{decode_tool_call, object, take_reasoning};
 use super::usage::{decode_usage, encode_usage};
-use super::{fault, logprobs};
+use super::{ID, fault, logprobs};
 use crate::Extras;
 use crate::answer::{Choice, Response};
 use crate::event::{Head, Stop, StopReason};
@@ -10,9 +10,12 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::request::{Citation, Part};
 use crate::usage::Usage;
-use crate::wire::writer::put;
-use crate::wire::{Seen, StreamTerms, look};
+use crate::wire::writer::{join, keep, put};
+use crate::wire::{Seen, StreamTerms, look, openai};
 use serde_json::{Value, json};
+
+/// Log probabilities as they came, in a choice's extras.
+const LOGPROBS: &str = "~logprobs";
 
 /// Reads a whole answer.
 pub(super) fn decode(body: Value) -> Result<Response, BadField> {
@@ -43,6 +46,7 @@ pub(super) fn decode(body: Value) -> Result<Response, BadField> {
 pub(super) fn decode_head(fields: &mut Fields) -> Result<Head, BadField> {
     fields.take("object");
     Ok(Head {
+        origin: Some(ID),
         id: fields.string("id")?.unwrap_or_default(),
         model: fields.string("model")?.unwrap_or_default(),
         created: fields.i64("created")?,
@@ -54,7 +58,8 @@ fn decode_choice(value: Value, path: &str) -> Result<Choice, BadField> {
     let mut fields = Fields::of(value, path)?;
     let index = fields.u32("index")?.unwrap_or(0);
     let word = fields.string("finish_reason")?;
-    let probabilities = logprobs::decode(fields.take("logprobs"))?;
+    let spelled = fields.take("logprobs");
+    let logprobs = logprobs::decode(spelled.clone())?;
     let mut message = fields.object("message")?.ok_or_else(|| fields.missing("message"))?;
     message.take("role");
     let mut parts = Vec::new();
@@ -62,8 +67,15 @@ fn decode_choice(value: Value, path: &str) -> Result<Choice, BadField> {
         parts.push(Part::Reasoning { text, summary: false, seal: None, extras: Extras::new() });
     }
     let citations = decode_annotations(&mut message)?;
-    if let Some(text) = message.string("content")?.filter(|text| !text.is_empty()) {
-        parts.push(Part::Text { text, citations, logprobs: probabilities, cache: None, extras: Extras::new() });
+    let text = message.string("content")?.unwrap_or_default();
+    let is_said = !(text.is_empty() && citations.is_empty() && logprobs.is_empty());
+    let mut extras = fields.rest();
+    // What the canon cannot keep of them: words for refusals, fields of engines.
+    if let Some(spelled) = spelled.filter(|spelled| *spelled != logprobs::encode(&logprobs)) {
+        extras.insert(LOGPROBS.to_owned(), spelled);
+    }
+    if is_said {
+        parts.push(Part::Text { text, citations, logprobs, seal: None, cache: None, extras: Extras::new() });
     }
     if let Some(text) = message.string("refusal")? {
         parts.push(Part::Refusal { text, extras: Extras::new() });
@@ -73,11 +85,7 @@ fn decode_choice(value: Value, path: &str) -> Result<Choice, BadField> {
         calls += 1;
         parts.push(decode_tool_call(call, &format!("{path}.message.tool_calls[{at}]"))?);
     }
-    let mut extras = fields.rest();
-    let rest = message.rest();
-    if !rest.is_empty() {
-        extras.insert("message".to_owned(), Value::Object(rest));
-    }
+    keep(&mut extras, "message", message.rest());
     let stop = Stop { choice: index, reason: stop_reason(word.as_deref(), calls > 0), raw: word, sequence: None };
     Ok(Choice { parts, stop, extras })
 }
@@ -87,33 +95,42 @@ fn decode_annotations(message: &mut Fields) -> Result<Vec<Citation>, BadField> {
     message.list("annotations")?.into_iter().map(|item| decode_annotation(item, &path)).collect()
 }
 
-/// Reads one annotation.
+/// Reads one annotation; one that is no address keeps its own form.
 pub(super) fn decode_annotation(value: Value, path: &str) -> Result<Citation, BadField> {
     let mut fields = Fields::of(value, path)?;
-    let mut citation = Citation::default();
-    if let Some(mut inner) = fields.object("url_citation")? {
-        fields.take("type");
-        citation.url = inner.string("url")?;
-        citation.title = inner.string("title")?;
-        citation.start = inner.u64("start_index")?;
-        citation.end = inner.u64("end_index")?;
-        let rest = inner.rest();
-        if !rest.is_empty() {
-            citation.extras.insert("url_citation".to_owned(), Value::Object(rest));
-        }
-    }
-    citation.extras.extend(fields.rest());
+    let Some(mut inner) = fields.object("url_citation")? else {
+        return Ok(Citation { extras: fields.rest(), ..Citation::default() });
+    };
+    fields.take("type");
+    let mut citation = Citation {
+        url: inner.string("url")?,
+        title: inner.string("title")?,
+        quote: None,
+        start: inner.u64("start_index")?,
+        end: inner.u64("end_index")?,
+        extras: fields.rest(),
+    };
+    keep(&mut citation.extras, "url_citation", inner.rest());
     Ok(citation)
 }
 
-/// Writes one annotation.
-pub(super) fn encode_annotation(citation: &Citation) -> Value {
+/// Writes one annotation; `home`: it came from this wire.
+pub(super) fn encode_annotation(citation: &Citation, home: bool) -> Value {
+    if home && citation.extras.contains_key("type") {
+        return Value::Object(citation.extras.clone());
+    }
     let mut inner = Extras::new();
     put(&mut inner, "url", Some(citation.url.clone().unwrap_or_default()));
     put(&mut inner, "title", Some(citation.title.clone().unwrap_or_default()));
     put(&mut inner, "start_index", Some(citation.start.unwrap_or(0)));
     put(&mut inner, "end_index", Some(citation.end.unwrap_or(0)));
-    json!({"type": "url_citation", "url_citation": inner})
+    let mut fields = Extras::new();
+    fields.insert("type".to_owned(), "url_citation".into());
+    fields.insert("url_citation".to_owned(), Value::Object(inner));
+    if home {
+        join(&mut fields, &citation.extras);
+    }
+    Value::Object(fields)
 }
 
 /// A finish word in our words. Calls win: engines say `stop` beside them, and agents would end there.
@@ -144,16 +161,20 @@ pub(super) fn stop_word(stop: &Stop, has_calls: bool) -> &'static str {
 
 /// Writes a whole answer.
 pub(super) fn encode(answer: &Response, terms: &StreamTerms) -> Value {
+    let home = answer.head.origin == Some(ID);
     let mut body = Extras::new();
     body.insert("id".to_owned(), answer_id(&answer.head, terms).into());
     body.insert("object".to_owned(), "chat.completion".into());
     body.insert("created".to_owned(), answer.head.created.unwrap_or(terms.created).into());
     body.insert("model".to_owned(), model(&answer.head, terms).into());
-    let choices = answer.choices.iter().map(encode_choice).collect();
+    let choices = answer.choices.iter().map(|choice| encode_choice(choice, home)).collect();
     body.insert("choices".to_owned(), Value::Array(choices));
-    body.insert("usage".to_owned(), encode_usage(&answer.usage));
-    put(&mut body, "service_tier", answer.usage.service_tier.clone());
-    body.extend(answer.head.extras.clone());
+    body.insert("usage".to_owned(), encode_usage(&answer.usage, home));
+    let tier = answer.usage.service_tier.as_deref();
+    put(&mut body, "service_tier", tier.and_then(|tier| if home { Some(tier) } else { openai::tier(tier) }));
+    if home {
+        body.extend(answer.head.extras.clone());
+    }
     Value::Object(body)
 }
 
@@ -170,7 +191,7 @@ pub(super) fn model(head: &Head, terms: &StreamTerms) -> String {
     if head.model.is_empty() { terms.model.clone() } else { head.model.clone() }
 }
 
-fn encode_choice(choice: &Choice) -> Value {
+fn encode_choice(choice: &Choice, home: bool) -> Value {
     let mut message = Extras::new();
     message.insert("role".to_owned(), "assistant".into());
     let (mut text, mut thinking, mut refusal) = (None::<String>, String::new(), None::<String>);
@@ -179,20 +200,30 @@ fn encode_choice(choice: &Choice) -> Value {
         match part {
             Part::Text { text: words, citations, logprobs, .. } => {
                 text.get_or_insert_default().push_str(words);
-                annotations.extend(citations.iter().map(encode_annotation));
+                annotations.extend(citations.iter().map(|citation| encode_annotation(citation, home)));
                 probabilities.extend_from_slice(logprobs);
             }
             Part::Reasoning { text, .. } => thinking.push_str(text),
             Part::Refusal { text, .. } => refusal.get_or_insert_default().push_str(text),
-            Part::ToolCall { call_id, name, arguments, .. } => calls.push(json!({
-                "id": call_id,
-                "type": "function",
-                "function": {"name": name, "arguments": if arguments.is_empty() { "{}" } else { arguments }},
-            })),
+            Part::ToolCall { call_id, name, arguments, extras, .. } => {
+                let mut call = object(json!({
+                    "id": call_id,
+                    "type": "function",
+                    "function": {"name": name, "arguments": if arguments.is_empty() { "{}" } else { arguments }},
+                }));
+                if home {
+                    join(&mut call, extras);
+                }
+                calls.push(Value::Object(call));
+            }
+            // A call of a kind that only this wire knows.
+            Part::Native { body } if home => calls.push(body.clone()),
             Part::Media(_) | Part::ToolResult { .. } | Part::Native { .. } => {}
         }
     }
-    let nothing_else = calls.is_empty() && refusal.is_none();
+    let has_calls = !calls.is_empty();
+    let text = text.filter(|text| !text.is_empty() || !(has_calls || refusal.is_some()));
+    let nothing_else = !has_calls && refusal.is_none();
     message.insert("content".to_owned(), text.map_or(if nothing_else { "".into() } else { Value::Null }, Value::from));
     message.insert("refusal".to_owned(), refusal.into());
     if !thinking.is_empty() {
@@ -201,21 +232,19 @@ fn encode_choice(choice: &Choice) -> Value {
     if !annotations.is_empty() {
         message.insert("annotations".to_owned(), Value::Array(annotations));
     }
-    let has_calls = !calls.is_empty();
     if has_calls {
         message.insert("tool_calls".to_owned(), Value::Array(calls));
     }
-    let mut extras = choice.extras.clone();
-    if let Some(Value::Object(more)) = extras.shift_remove("message") {
-        message.extend(more);
-    }
+    let own = choice.extras.get(LOGPROBS).filter(|_| home).cloned();
+    let said = (!probabilities.is_empty()).then(|| logprobs::encode(&probabilities));
     let mut body = Extras::new();
     body.insert("index".to_owned(), choice.stop.choice.into());
     body.insert("message".to_owned(), Value::Object(message));
-    let logprobs = if probabilities.is_empty() { Value::Null } else { logprobs::encode(&probabilities) };
-    body.insert("logprobs".to_owned(), logprobs);
+    body.insert("logprobs".to_owned(), own.or(said).unwrap_or_default());
     body.insert("finish_reason".to_owned(), stop_word(&choice.stop, has_calls).into());
-    body.extend(extras);
+    if home {
+        join(&mut body, &choice.extras);
+    }
     Value::Object(body)
 }
 

@@ -3,6 +3,7 @@
 
 mod decode;
 mod encode;
+mod lanes;
 mod watch;
 
 pub(super) use decode::Decoder;

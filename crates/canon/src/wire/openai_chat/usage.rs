@@ -3,7 +3,7 @@
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::usage::Usage;
-use crate::wire::writer::put;
+use crate::wire::writer::{keep, put};
 use serde_json::Value;
 
 /// Reads a `usage` object.
@@ -30,21 +30,16 @@ pub fn decode_usage(value: Value) -> Result<Usage, BadField> {
     Ok(usage)
 }
 
-fn keep(extras: &mut Extras, key: &str, rest: Extras) {
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
-}
-
-/// Writes a `usage` object; counts that nobody said are 0 only where the wire's types demand a number.
+/// Writes a `usage` object, its extras only `home`; counts that nobody said are 0 only where the wire's types demand a
+/// number.
 #[must_use]
-pub fn encode_usage(usage: &Usage) -> Value {
+pub fn encode_usage(usage: &Usage, home: bool) -> Value {
     let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
     let mut body = Extras::new();
     body.insert("prompt_tokens".to_owned(), input.into());
     body.insert("completion_tokens".to_owned(), output.into());
-    body.insert("total_tokens".to_owned(), (input + output).into());
-    let mut rest = usage.extras.clone();
+    body.insert("total_tokens".to_owned(), input.saturating_add(output).into());
+    let mut rest = if home { usage.extras.clone() } else { Extras::new() };
     let mut prompt = Extras::new();
     put(&mut prompt, "cached_tokens", usage.cache_read);
     put(&mut prompt, "cache_write_tokens", usage.cache_write);

@@ -7,7 +7,12 @@ use crate::media::{Media, MediaKind, Source};
 use crate::request::{
     CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
+use crate::wire::openai;
+use crate::wire::writer::keep;
 use serde_json::Value;
+
+/// The client's own word for an effort.
+pub(super) const EFFORT: &str = "~effort";
 
 pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadField> {
     let mut fields = Fields::of(body, "")?;
@@ -21,24 +26,15 @@ pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadFi
     for (index, tool) in fields.list("tools")?.into_iter().enumerate() {
         request.tools.push(decode_tool(tool, &format!("tools[{index}]"))?);
     }
-    request.tool_choice = fields.take("tool_choice").map(decode_tool_choice);
+    request.tool_choice = decode_tool_choice(&mut fields, &mut request.extras)?;
     request.parallel_tool_calls = fields.bool("parallel_tool_calls")?;
     request.sampling = decode_sampling(&mut fields)?;
-    request.output = match fields.take("response_format") {
-        Some(format) => decode_output(format)?,
-        None => OutputFormat::Text,
-    };
-    request.reasoning = match fields.string("reasoning_effort")? {
-        Some(word) => Some(Reasoning { effort: Some(decode_effort(&word)?), ..Reasoning::default() }),
-        None => None,
-    };
+    request.output = decode_output(&mut fields, &mut request.extras)?;
+    request.reasoning = decode_reasoning(&mut fields)?;
     request.stream = fields.bool("stream")?.unwrap_or(false);
     if let Some(mut options) = fields.object("stream_options")? {
         request.stream_usage = options.bool("include_usage")?.unwrap_or(false);
-        let rest = options.rest();
-        if !rest.is_empty() {
-            request.extras.insert("stream_options".to_owned(), Value::Object(rest));
-        }
+        keep(&mut request.extras, "stream_options", options.rest());
     }
     request.service_tier = fields.string("service_tier")?;
     request.user = fields.string("user")?;
@@ -46,6 +42,17 @@ pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadFi
     request.state.store = fields.bool("store")?;
     request.extras.extend(fields.rest());
     Ok(request)
+}
+
+fn decode_reasoning(fields: &mut Fields) -> Result<Option<Reasoning>, BadField> {
+    let Some(word) = fields.string("reasoning_effort")? else { return Ok(None) };
+    let effort = openai::decode_effort(&word, "reasoning_effort")?;
+    let mut reasoning = Reasoning { effort: Some(effort), ..Reasoning::default() };
+    // Two words for the most effort: the client's own goes home.
+    if effort == Effort::Max {
+        reasoning.extras.insert(EFFORT.to_owned(), word.into());
+    }
+    Ok(Some(reasoning))
 }
 
 fn decode_sampling(fields: &mut Fields) -> Result<Sampling, BadField> {
@@ -158,10 +165,7 @@ pub(in crate::wire::openai_chat) fn decode_tool_call(value: Value, path: &str) -
         Some(other) => other.to_string(),
     };
     let mut extras = fields.rest();
-    let rest = function.rest();
-    if !rest.is_empty() {
-        extras.insert("function".to_owned(), Value::Object(rest));
-    }
+    keep(&mut extras, "function", function.rest());
     Ok(Part::ToolCall { call_id, name, arguments, seal: None, cache: None, extras })
 }
 
@@ -186,7 +190,14 @@ fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
             fields.take("type");
             let text = fields.need_string("text")?;
             let cache = decode_cache(&mut fields)?;
-            Ok(Part::Text { text, citations: Vec::new(), logprobs: Vec::new(), cache, extras: fields.rest() })
+            Ok(Part::Text {
+                text,
+                citations: Vec::new(),
+                logprobs: Vec::new(),
+                seal: None,
+                cache,
+                extras: fields.rest(),
+            })
         }
         "refusal" => {
             fields.take("type");
@@ -234,17 +245,16 @@ fn media(
 ) -> Result<Part, BadField> {
     let cache = decode_cache(&mut outer)?;
     let mut extras = outer.rest();
-    let rest = inner.rest();
-    if !rest.is_empty() {
-        extras.insert(key.to_owned(), Value::Object(rest));
-    }
+    keep(&mut extras, key, inner.rest());
     Ok(Part::Media(Media { kind, source, name, detail, cache, extras }))
 }
 
 /// A cache breakpoint in the form that routers to Anthropic take on this wire.
 fn decode_cache(fields: &mut Fields) -> Result<Option<CacheMark>, BadField> {
     let Some(Value::Object(mark)) = fields.peek("cache_control") else { return Ok(None) };
-    if mark.get("type").and_then(Value::as_str) != Some("ephemeral") {
+    // One that says more than the canon knows stays as it is.
+    let is_known = mark.keys().all(|key| matches!(key.as_str(), "type" | "ttl"));
+    if mark.get("type").and_then(Value::as_str) != Some("ephemeral") || !is_known {
         return Ok(None);
     }
     let mut mark = Fields::of(fields.take("cache_control").unwrap_or_default(), fields.path_of("cache_control"))?;
@@ -259,68 +269,62 @@ fn decode_tool(value: Value, path: &str) -> Result<Tool, BadField> {
     fields.take("type");
     let mut function = fields.object("function")?.ok_or_else(|| fields.missing("function"))?;
     let cache = decode_cache(&mut fields)?;
-    let mut tool_extras = fields.rest();
+    let mut extras = fields.rest();
     let name = function.need_string("name")?;
     let description = function.string("description")?;
     let parameters = function.take("parameters");
     let strict = function.bool("strict")?;
-    let rest = function.rest();
-    if !rest.is_empty() {
-        tool_extras.insert("function".to_owned(), Value::Object(rest));
-    }
-    Ok(Tool::Function { name, description, parameters, strict, cache, extras: tool_extras })
+    keep(&mut extras, "function", function.rest());
+    Ok(Tool::Function { name, description, parameters, strict, cache, extras })
 }
 
-fn decode_tool_choice(value: Value) -> ToolChoice {
-    match value.as_str() {
-        Some("auto") => return ToolChoice::Auto,
-        Some("none") => return ToolChoice::None,
-        Some("required" | "any") => return ToolChoice::Required,
-        _ => {}
+fn decode_tool_choice(fields: &mut Fields, extras: &mut Extras) -> Result<Option<ToolChoice>, BadField> {
+    let Some(value) = fields.peek("tool_choice") else { return Ok(None) };
+    let is_named = value.get("type").and_then(Value::as_str) == Some("function")
+        && value.get("function").and_then(|function| function.get("name")).is_some_and(Value::is_string);
+    if !is_named {
+        return Ok(fields.take("tool_choice").map(|value| match value.as_str() {
+            Some("auto") => ToolChoice::Auto,
+            Some("none") => ToolChoice::None,
+            Some("required" | "any") => ToolChoice::Required,
+            _ => ToolChoice::Native(value),
+        }));
     }
-    let name = value.get("function").and_then(|function| function.get("name")).and_then(Value::as_str);
-    match name {
-        Some(name) if value.get("type").and_then(Value::as_str) == Some("function") => {
-            ToolChoice::Function(name.to_owned())
-        }
-        _ => ToolChoice::Native(value),
-    }
+    let Some(mut choice) = fields.object("tool_choice")? else { return Ok(None) };
+    choice.take("type");
+    let mut function = choice.object("function")?.ok_or_else(|| choice.missing("function"))?;
+    let name = function.need_string("name")?;
+    let mut rest = choice.rest();
+    keep(&mut rest, "function", function.rest());
+    keep(extras, "tool_choice", rest);
+    Ok(Some(ToolChoice::Function(name)))
 }
 
-fn decode_output(value: Value) -> Result<OutputFormat, BadField> {
-    let mut fields = Fields::of(value, "response_format")?;
-    let kind = fields.need_string("type")?;
-    match kind.as_str() {
-        "text" => Ok(OutputFormat::Text),
-        "json_object" => Ok(OutputFormat::Json),
+fn decode_output(fields: &mut Fields, extras: &mut Extras) -> Result<OutputFormat, BadField> {
+    let Some(mut format) = fields.object("response_format")? else { return Ok(OutputFormat::Text) };
+    let kind = format.need_string("type")?;
+    let mut inner = Extras::new();
+    let output = match kind.as_str() {
+        "text" => OutputFormat::Text,
+        "json_object" => OutputFormat::Json,
         "json_schema" => {
-            let mut schema = fields.object("json_schema")?.ok_or_else(|| fields.missing("json_schema"))?;
-            Ok(OutputFormat::Schema {
+            let mut schema = format.object("json_schema")?.ok_or_else(|| format.missing("json_schema"))?;
+            let output = OutputFormat::Schema {
                 name: schema.string("name")?,
                 description: schema.string("description")?,
                 schema: schema.take("schema").unwrap_or_else(|| Value::Object(Extras::new())),
                 strict: schema.bool("strict")?,
-            })
+            };
+            inner = schema.rest();
+            output
         }
-        _ => Err(BadField::new(
-            "response_format.type",
-            format!("is unknown: `{kind}`; known: text, json_object, json_schema"),
-        )),
-    }
-}
-
-/// An effort word.
-pub(in crate::wire::openai_chat) fn decode_effort(word: &str) -> Result<Effort, BadField> {
-    Ok(match word {
-        "none" => Effort::None,
-        "minimal" => Effort::Minimal,
-        "low" => Effort::Low,
-        "medium" => Effort::Medium,
-        "high" => Effort::High,
-        "xhigh" | "max" => Effort::Max,
         _ => {
-            let known = "none, minimal, low, medium, high, xhigh";
-            return Err(BadField::new("reasoning_effort", format!("is unknown: `{word}`; known: {known}")));
+            let problem = format!("is unknown: `{kind}`; known: text, json_object, json_schema");
+            return Err(BadField::new("response_format.type", problem));
         }
-    })
+    };
+    let mut rest = format.rest();
+    keep(&mut rest, "json_schema", inner);
+    keep(extras, "response_format", rest);
+    Ok(output)
 }

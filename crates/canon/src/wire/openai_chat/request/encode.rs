@@ -1,14 +1,16 @@
 //! Writing a request: what this wire can say is said, everything else becomes a named loss.
 
 use super::super::ID;
+use super::decode::EFFORT;
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
-use crate::request::{
-    CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
-};
+use crate::request::{CacheMark, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, openai};
 use serde_json::{Value, json};
+
+/// Forms of sound that the wire takes.
+const SOUNDS: [&str; 2] = ["wav", "mp3"];
 
 /// Most stop texts the wire takes.
 const MOST_STOPS: usize = 4;
@@ -34,24 +36,27 @@ pub(in crate::wire::openai_chat) fn encode(request: &Request, target: &Target) -
             body.insert("stream_options".to_owned(), json!({"include_usage": true}));
         }
     }
-    put(&mut body, "service_tier", request.service_tier.clone());
+    if let Some(said) = request.service_tier.as_deref() {
+        match if pen.home { Some(said) } else { openai::tier(said) } {
+            Some(tier) => put(&mut body, "service_tier", Some(tier)),
+            None => pen.drop("service_tier"),
+        }
+    }
     put(&mut body, "user", request.user.clone());
     encode_state(request, &mut pen, &mut body);
-    encode_extras(&request.extras, &mut pen, &mut body);
+    encode_extras(request, &mut pen, &mut body);
     pen.quirks(&target.quirks, &mut body);
     Encoded { body: Value::Object(body), losses: pen.losses() }
 }
 
-fn encode_extras(extras: &Extras, pen: &mut Writer, body: &mut Extras) {
-    let mut rest = extras.clone();
-    if pen.home
-        && let (Some(Value::Object(more)), Some(Value::Object(options))) =
-            (rest.get("stream_options").cloned(), body.get_mut("stream_options"))
-    {
-        options.extend(more);
-        rest.shift_remove("stream_options");
-    }
+fn encode_extras(request: &Request, pen: &mut Writer, body: &mut Extras) {
+    let mut rest = request.extras.clone();
+    openai::take_shared(request.origin, &mut rest, body);
     pen.extras(&rest, "", body);
+    if let Some(Value::Object(format)) = body.get_mut("response_format") {
+        // What stood beside the default form.
+        format.entry("type").or_insert_with(|| "text".into());
+    }
 }
 
 fn encode_state(request: &Request, pen: &mut Writer, body: &mut Extras) {
@@ -219,21 +224,23 @@ fn encode_call(id: &str, name: &str, arguments: &str, extras: &Extras, path: &st
     function.insert("name".to_owned(), name.into());
     // No arguments is `{}` on this wire: an empty text is no JSON.
     function.insert("arguments".to_owned(), if arguments.is_empty() { "{}" } else { arguments }.into());
-    let mut rest = extras.clone();
-    if let Some(Value::Object(more)) = rest.shift_remove("function") {
-        pen.extras(&more, path, &mut function);
-    }
     let mut call = Extras::new();
     call.insert("id".to_owned(), id.into());
     call.insert("type".to_owned(), "function".into());
     call.insert("function".to_owned(), Value::Object(function));
-    pen.extras(&rest, path, &mut call);
+    pen.extras(extras, path, &mut call);
     Value::Object(call)
 }
 
 fn encode_part(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Option<Value> {
     match part {
-        Part::Text { text, citations, cache, extras, .. } => {
+        Part::Text { text, citations, logprobs, seal, cache, extras } => {
+            if seal.is_some() {
+                pen.drop(format!("{path}.signature"));
+            }
+            if !logprobs.is_empty() {
+                pen.drop(format!("{path}.logprobs"));
+            }
             if !citations.is_empty() {
                 pen.drop(format!("{path}.citations"));
             }
@@ -268,14 +275,11 @@ fn encode_part(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Op
 
 fn encode_media(media: &Media, path: &str, pen: &mut Writer) -> Option<Value> {
     let (key, mut inner) = match (media.kind, &media.source) {
-        (MediaKind::Image, source) => ("image_url", object(json!({"url": source.to_url()?}))),
-        (MediaKind::Audio, Source::Base64 { mime, data }) => {
-            let format = match mime.rsplit('/').next().unwrap_or_default() {
-                "mpeg" => "mp3",
-                "x-wav" | "wave" => "wav",
-                other => other,
-            };
-            ("input_audio", object(json!({"data": data, "format": format})))
+        (MediaKind::Image, source @ (Source::Url { .. } | Source::Base64 { .. })) => {
+            ("image_url", object(json!({"url": source.to_url()})))
+        }
+        (MediaKind::Audio, Source::Base64 { mime, data }) if pen.home || SOUNDS.contains(&openai::sound(mime)) => {
+            ("input_audio", object(json!({"data": data, "format": openai::sound(mime)})))
         }
         (MediaKind::Document, Source::File { id }) if pen.home => ("file", object(json!({"file_id": id}))),
         (MediaKind::Document, source @ Source::Base64 { .. }) => {
@@ -292,24 +296,25 @@ fn encode_media(media: &Media, path: &str, pen: &mut Writer) -> Option<Value> {
     };
     if key == "image_url" {
         put(&mut inner, "detail", media.detail.clone());
+    } else if media.detail.as_deref().is_some_and(|detail| detail != "auto") {
+        pen.drop(format!("{path}.detail"));
     }
     if key == "file" {
-        put(&mut inner, "filename", media.name.clone());
+        // Bytes without a name are refused.
+        let unnamed = inner.contains_key("file_data").then(|| openai::file_name(&media.source));
+        put(&mut inner, "filename", media.name.clone().or(unnamed.filter(|_| !pen.home)));
     } else if media.name.is_some() {
         pen.drop(format!("{path}.name"));
-    }
-    let mut rest = media.extras.clone();
-    if let Some(Value::Object(more)) = rest.shift_remove(key) {
-        pen.extras(&more, path, &mut inner);
     }
     let mut fields = Extras::new();
     fields.insert("type".to_owned(), key.into());
     fields.insert(key.to_owned(), Value::Object(inner));
-    pen.extras(&rest, path, &mut fields);
+    pen.extras(&media.extras, path, &mut fields);
     Some(Value::Object(fields))
 }
 
-fn object(value: Value) -> Extras {
+/// The map of an object.
+pub(in crate::wire::openai_chat) fn object(value: Value) -> Extras {
     if let Value::Object(fields) = value { fields } else { Extras::new() }
 }
 
@@ -341,26 +346,26 @@ fn encode_tools(request: &Request, target: &Target, pen: &mut Writer, body: &mut
                 put(&mut function, "description", description.clone());
                 put(&mut function, "parameters", parameters.clone());
                 put(&mut function, "strict", *strict);
-                let mut rest = extras.clone();
-                if let Some(Value::Object(more)) = rest.shift_remove("function") {
-                    pen.extras(&more, &path, &mut function);
-                }
                 let mut fields = Extras::new();
                 fields.insert("type".to_owned(), "function".into());
                 fields.insert("function".to_owned(), Value::Object(function));
                 encode_cache(cache.as_ref(), &path, target, pen, &mut fields);
-                pen.extras(&rest, &path, &mut fields);
+                pen.extras(extras, &path, &mut fields);
                 tools.push(Value::Object(fields));
             }
             Tool::Native { body } if pen.home => tools.push(body.clone()),
             Tool::Native { .. } => pen.drop(path),
         }
     }
-    // Both are refused beside no tools.
-    if tools.is_empty() {
+    if !tools.is_empty() {
+        body.insert("tools".to_owned(), Value::Array(tools));
+    } else if !pen.home {
+        // Both are refused beside no tools.
+        if !matches!(request.tool_choice, None | Some(ToolChoice::Auto | ToolChoice::None)) {
+            pen.drop("tool_choice");
+        }
         return;
     }
-    body.insert("tools".to_owned(), Value::Array(tools));
     if let Some(choice) = &request.tool_choice {
         match choice {
             ToolChoice::Auto => put(body, "tool_choice", Some("auto")),
@@ -421,30 +426,10 @@ fn encode_output(output: &OutputFormat, body: &mut Extras) {
     }
 }
 
-/// Tokens of thinking below which an effort is `low`, and above which it is `high`, where only a budget was said.
-const LOW_BUDGET: u64 = 4_096;
-const HIGH_BUDGET: u64 = 16_384;
-
 fn encode_reasoning(reasoning: &Reasoning, pen: &mut Writer, body: &mut Extras) {
-    let effort = match (reasoning.effort, reasoning.budget_tokens) {
-        (Some(effort), budget) => {
-            if budget.is_some() {
-                pen.drop("reasoning.budget_tokens");
-            }
-            Some(effort)
-        }
-        (None, Some(budget)) => {
-            pen.weaken("reasoning.budget_tokens");
-            Some(match budget {
-                0 => Effort::None,
-                1..LOW_BUDGET => Effort::Low,
-                LOW_BUDGET..HIGH_BUDGET => Effort::Medium,
-                _ => Effort::High,
-            })
-        }
-        (None, None) => None,
-    };
-    put(body, "reasoning_effort", effort.map(effort_word));
+    let word = openai::effort(reasoning, pen).map(openai::effort_word);
+    let own = reasoning.extras.get(EFFORT).and_then(Value::as_str).filter(|_| pen.home);
+    put(body, "reasoning_effort", own.or(word));
     if reasoning.summary.is_some() {
         pen.drop("reasoning.summary");
     }
@@ -452,15 +437,4 @@ fn encode_reasoning(reasoning: &Reasoning, pen: &mut Writer, body: &mut Extras) 
         pen.drop("reasoning.include");
     }
     pen.extras(&reasoning.extras, "reasoning", body);
-}
-
-fn effort_word(effort: Effort) -> &'static str {
-    match effort {
-        Effort::None => "none",
-        Effort::Minimal => "minimal",
-        Effort::Low => "low",
-        Effort::Medium => "medium",
-        Effort::High => "high",
-        Effort::Max => "xhigh",
-    }
 }

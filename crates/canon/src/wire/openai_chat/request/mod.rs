@@ -8,6 +8,7 @@ pub(super) use decode::decode;
 /// Pieces that answers share with requests.
 pub(super) mod parts {
     pub(in crate::wire::openai_chat) use super::decode::{decode_tool_call, take_reasoning};
+    pub(in crate::wire::openai_chat) use super::encode::object;
 }
 pub(super) use encode::encode;
 

@@ -1,5 +1,7 @@
 //! Chunks to events.
 
+use super::lanes::{Lane, Lanes, Piece};
+use crate::Extras;
 use crate::event::{Event, Finish, PartId, PartKind, Stop};
 use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
@@ -8,6 +10,7 @@ use crate::wire::StreamDecoder;
 use crate::wire::openai_chat::request_parts::take_reasoning;
 use crate::wire::openai_chat::usage::decode_usage;
 use crate::wire::openai_chat::{fault, logprobs, response};
+use crate::wire::writer::keep;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -16,26 +19,15 @@ use std::collections::BTreeMap;
 pub(in crate::wire::openai_chat) struct Decoder {
     started: bool,
     next: PartId,
-    choices: BTreeMap<u32, Open>,
+    choices: BTreeMap<u32, Choice>,
     finished: bool,
 }
 
-/// The open parts of one choice.
-#[derive(Debug, Default)]
-struct Open {
-    current: Option<(Lane, PartId)>,
-    /// Tool calls by the wire's own index.
-    calls: BTreeMap<u32, PartId>,
+/// One choice so far.
+#[derive(Debug)]
+struct Choice {
+    lanes: Lanes,
     stop: Option<Stop>,
-}
-
-/// What a run of deltas is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Text,
-    Refusal,
-    Reasoning,
-    Call(u32),
 }
 
 impl StreamDecoder for Decoder {
@@ -89,109 +81,102 @@ impl Decoder {
 
     fn choice(&mut self, value: Value, path: &str, out: &mut Vec<Event>) -> Result<(), BadField> {
         let mut fields = Fields::of(value, path)?;
-        let choice = fields.u32("index")?.unwrap_or(0);
+        let index = fields.u32("index")?.unwrap_or(0);
         let word = fields.string("finish_reason")?;
         let probabilities = logprobs::decode(fields.take("logprobs"))?;
+        let next = &mut self.next;
+        let choice = self.choices.entry(index).or_insert_with(|| Choice { lanes: Lanes::new(index), stop: None });
+        let lanes = &mut choice.lanes;
         if let Some(mut delta) = fields.object("delta")? {
             if let Some(text) = take_reasoning(&mut delta)? {
-                let at = self.lane(choice, Lane::Reasoning, PartKind::Reasoning { summary: false }, out);
-                out.push(Event::Delta { at, text, logprobs: Vec::new() });
+                let piece = Piece::Delta(text, Vec::new());
+                lanes.say(Lane::Reasoning, &PartKind::Reasoning { summary: false }, piece, next, out);
             }
             let text = delta.string("content")?.unwrap_or_default();
             if !text.is_empty() || !probabilities.is_empty() {
-                let at = self.lane(choice, Lane::Text, PartKind::Text, out);
-                out.push(Event::Delta { at, text, logprobs: probabilities });
+                lanes.say(Lane::Text, &PartKind::Text, Piece::Delta(text, probabilities), next, out);
             }
             for item in delta.list("annotations")? {
                 let citation = response::decode_annotation(item, path)?;
-                let at = self.lane(choice, Lane::Text, PartKind::Text, out);
-                out.push(Event::Citation { at, citation });
+                lanes.say(Lane::Text, &PartKind::Text, Piece::Citation(citation), next, out);
             }
             if let Some(text) = delta.string("refusal")?.filter(|text| !text.is_empty()) {
-                let at = self.lane(choice, Lane::Refusal, PartKind::Refusal, out);
-                out.push(Event::Delta { at, text, logprobs: Vec::new() });
+                lanes.say(Lane::Refusal, &PartKind::Refusal, Piece::Delta(text, Vec::new()), next, out);
             }
-            for (place, call) in delta.list("tool_calls")?.into_iter().enumerate() {
-                self.call(choice, call, place, path, out)?;
+            for (place, item) in delta.list("tool_calls")?.into_iter().enumerate() {
+                let item = Fields::of(item, format!("{path}.delta.tool_calls[{place}]"))?;
+                call(lanes, item, place, next, out)?;
             }
         }
         if let Some(word) = word {
-            let open = self.choices.entry(choice).or_default();
-            close(&mut open.current, out);
-            let reason = response::stop_reason(Some(&word), !open.calls.is_empty());
-            open.stop = Some(Stop { choice, reason, raw: Some(word), sequence: None });
-        }
-        Ok(())
-    }
-
-    /// The open part of `lane`, opened (and its predecessor closed) when it is not the current one.
-    fn lane(&mut self, choice: u32, lane: Lane, kind: PartKind, out: &mut Vec<Event>) -> PartId {
-        let open = self.choices.entry(choice).or_default();
-        if let Some((current, at)) = open.current
-            && current == lane
-        {
-            return at;
-        }
-        close(&mut open.current, out);
-        let at = self.next;
-        self.next += 1;
-        open.current = Some((lane, at));
-        out.push(Event::PartStart { at, choice, kind });
-        at
-    }
-
-    fn call(
-        &mut self,
-        choice: u32,
-        value: Value,
-        place: usize,
-        path: &str,
-        out: &mut Vec<Event>,
-    ) -> Result<(), BadField> {
-        let mut fields = Fields::of(value, format!("{path}.delta.tool_calls[{place}]"))?;
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let index = fields.u32("index")?.unwrap_or(place);
-        let id = fields.string("id")?.unwrap_or_default();
-        let mut function = match fields.object("function")? {
-            Some(function) => function,
-            None => return Ok(()),
-        };
-        let name = function.string("name")?.unwrap_or_default();
-        let arguments = match function.take("arguments") {
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-            None => String::new(),
-        };
-        let known = self.choices.get(&choice).and_then(|open| open.calls.get(&index)).copied();
-        let at = match known {
-            Some(at) => at,
-            None if name.is_empty() => return Err(function.missing("name")),
-            None => {
-                let kind = PartKind::ToolCall { call_id: id, name };
-                let at = self.lane(choice, Lane::Call(index), kind, out);
-                self.choices.entry(choice).or_default().calls.insert(index, at);
-                at
-            }
-        };
-        if !arguments.is_empty() {
-            out.push(Event::Delta { at, text: arguments, logprobs: Vec::new() });
+            lanes.close(next, out);
+            let reason = response::stop_reason(Some(&word), lanes.calls > 0);
+            choice.stop = Some(Stop { choice: index, reason, raw: Some(word), sequence: None });
         }
         Ok(())
     }
 
     /// The wire's own end came, or the bytes ended: complete only when every choice said why it stopped.
     fn finish(&mut self, out: &mut Vec<Event>) {
-        if self.finished || self.choices.is_empty() || self.choices.values().any(|open| open.stop.is_none()) {
+        if self.finished || self.choices.is_empty() || self.choices.values().any(|choice| choice.stop.is_none()) {
             return;
         }
         self.finished = true;
-        let stops = self.choices.values_mut().filter_map(|open| open.stop.take()).collect();
-        out.push(Event::Finish(Finish { stops, extras: crate::Extras::new() }));
+        let stops = self.choices.values_mut().filter_map(|choice| choice.stop.take()).collect();
+        out.push(Event::Finish(Finish { stops, extras: Extras::new() }));
     }
 }
 
-fn close(current: &mut Option<(Lane, PartId)>, out: &mut Vec<Event>) {
-    if let Some((_, at)) = current.take() {
-        out.push(Event::PartEnd { at });
+/// A piece of a call. What brings another id than the call of its index begins a new one: some engines count no calls.
+fn call(
+    lanes: &mut Lanes,
+    mut fields: Fields,
+    place: usize,
+    next: &mut PartId,
+    out: &mut Vec<Event>,
+) -> Result<(), BadField> {
+    let index = fields.u32("index")?.unwrap_or_else(|| u32::try_from(place).unwrap_or(u32::MAX));
+    let id = fields.peek_str("id").unwrap_or_default();
+    let known = lanes.known(index).filter(|(_, theirs)| id.is_empty() || theirs.is_empty() || id == *theirs);
+    let known = known.map(|(native, _)| native);
+    let is_native = known.unwrap_or_else(|| fields.peek_str("type").is_some_and(|kind| kind != "function"));
+    if is_native {
+        let mut body = fields.rest();
+        if known.is_none() {
+            lanes.native(index, body, next, out);
+        } else {
+            ["id", "type"].iter().for_each(|key| drop(body.shift_remove(*key)));
+            lanes.more(index, Piece::Native(body), next, out);
+        }
+        return Ok(());
     }
+    fields.take("type");
+    let call_id = fields.string("id")?.unwrap_or_default();
+    let (mut name, mut arguments, mut rest) = (String::new(), String::new(), Extras::new());
+    if let Some(mut function) = fields.object("function")? {
+        name = function.string("name")?.unwrap_or_default();
+        arguments = match function.take("arguments") {
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        rest = function.rest();
+    }
+    if known.is_none() {
+        match (name.is_empty(), arguments.trim().is_empty()) {
+            (false, _) => lanes.call(index, PartKind::ToolCall { call_id, name }, next, out),
+            // A blank after a call's end says nothing.
+            (true, true) => return Ok(()),
+            (true, false) => return Err(BadField::new(fields.path_of("function.name"), "is missing")),
+        }
+    }
+    let mut extras = fields.rest();
+    keep(&mut extras, "function", rest);
+    if !extras.is_empty() {
+        lanes.more(index, Piece::Extras(extras), next, out);
+    }
+    if !arguments.is_empty() {
+        lanes.more(index, Piece::Delta(arguments, Vec::new()), next, out);
+    }
+    Ok(())
 }

@@ -1,16 +1,21 @@
 //! Events to chunks. The fixed part of a chunk is rendered once; a delta is written without building a tree.
 
+use crate::Extras;
 use crate::event::{Event, Finish, Head, PartId, PartKind, TokenLogprob};
 use crate::fault::Fault;
 use crate::usage::Usage;
-use crate::wire::openai_chat::{fault, logprobs, response, usage};
+use crate::wire::openai_chat::{ID, fault, logprobs, response, usage};
+use crate::wire::writer::join;
 use crate::wire::{StreamEncoder, StreamTerms};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Writes chunks.
 #[derive(Debug)]
 pub(in crate::wire::openai_chat) struct Encoder {
     terms: StreamTerms,
+    /// Whether the answer came from this very wire, so that its extras go home.
+    home: bool,
     /// `data: {"id":…,"object":…,"created":…,"model":…` up to the choices.
     prefix: Vec<u8>,
     parts: BTreeMap<PartId, Lane>,
@@ -36,17 +41,21 @@ enum LaneKind {
 impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Start(head) => self.prefix = prefix(head, &self.terms),
+            Event::Start(head) => {
+                self.home = head.origin == Some(ID);
+                self.prefix = prefix(head, &self.terms);
+            }
             Event::PartStart { at, choice, kind } => self.part_start(*at, *choice, kind, out),
             Event::Delta { at, text, logprobs } => self.delta(*at, text, logprobs, out),
             Event::Citation { at, citation } => {
                 if let Some(lane) = self.parts.get(at).copied() {
-                    let annotation = response::encode_annotation(citation).to_string();
+                    let annotation = response::encode_annotation(citation, self.home).to_string();
                     self.chunk(lane.choice, &[b"\"annotations\":[", annotation.as_bytes(), b"]"], None, None, out);
                 }
             }
             Event::Usage(usage) => self.usage.merge(usage),
             Event::Finish(finish) => self.finish(finish, out),
+            Event::PartExtras { at, extras } if self.home => self.call_extras(*at, extras, out),
             Event::Seal { .. } | Event::PartExtras { .. } | Event::PartEnd { .. } | Event::Native { .. } => {}
         }
     }
@@ -60,6 +69,7 @@ impl Encoder {
     pub(in crate::wire::openai_chat) fn new(terms: &StreamTerms) -> Self {
         Self {
             terms: terms.clone(),
+            home: false,
             prefix: prefix(&Head::default(), terms),
             parts: BTreeMap::new(),
             choices: BTreeMap::new(),
@@ -82,9 +92,7 @@ impl Encoder {
             PartKind::Refusal => LaneKind::Field("refusal"),
             PartKind::Reasoning { .. } => LaneKind::Field("reasoning_content"),
             PartKind::ToolCall { call_id, name } => {
-                let calls = self.choices.entry(choice).or_default();
-                let index = *calls;
-                *calls += 1;
+                let index = self.call_index(choice);
                 let (place, id, name) = (index.to_string(), quoted(call_id), quoted(name));
                 let pieces: [&[u8]; 7] = [
                     b"\"tool_calls\":[{\"index\":",
@@ -98,9 +106,39 @@ impl Encoder {
                 self.chunk(choice, &pieces, None, None, out);
                 LaneKind::Call(index)
             }
+            // A call of a kind that only this wire knows.
+            PartKind::Native(Value::Object(body)) if self.home => {
+                let mut call = Extras::from_iter([("index".to_owned(), self.call_index(choice).into())]);
+                call.extend(body.clone());
+                self.call_piece(choice, call, out);
+                LaneKind::Unsaid
+            }
             PartKind::Media(_) | PartKind::Native(_) => LaneKind::Unsaid,
         };
         self.parts.insert(at, Lane { choice, kind });
+    }
+
+    /// The place of the next call of a choice.
+    fn call_index(&mut self, choice: u32) -> u32 {
+        let calls = self.choices.entry(choice).or_default();
+        *calls += 1;
+        *calls - 1
+    }
+
+    /// What stands beside a call.
+    fn call_extras(&mut self, at: PartId, extras: &Extras, out: &mut Vec<u8>) {
+        if let Some(Lane { choice, kind: LaneKind::Call(index) }) = self.parts.get(&at).copied() {
+            let mut call = Extras::from_iter([("index".to_owned(), index.into())]);
+            // Beside a function every later piece has arguments.
+            call.insert("function".to_owned(), json!({"arguments": ""}));
+            join(&mut call, extras);
+            self.call_piece(choice, call, out);
+        }
+    }
+
+    fn call_piece(&mut self, choice: u32, call: Extras, out: &mut Vec<u8>) {
+        let call = Value::Object(call).to_string();
+        self.chunk(choice, &[b"\"tool_calls\":[", call.as_bytes(), b"]"], None, None, out);
     }
 
     fn delta(&mut self, at: PartId, text: &str, tokens: &[TokenLogprob], out: &mut Vec<u8>) {
@@ -131,7 +169,7 @@ impl Encoder {
         if self.terms.usage {
             out.extend_from_slice(&self.prefix);
             out.extend_from_slice(b",\"choices\":[],\"usage\":");
-            out.extend_from_slice(usage::encode_usage(&self.usage).to_string().as_bytes());
+            out.extend_from_slice(usage::encode_usage(&self.usage, self.home).to_string().as_bytes());
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");

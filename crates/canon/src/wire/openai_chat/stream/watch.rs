@@ -1,17 +1,20 @@
 //! Chunks that pass untouched: a search for the few words that matter, a parse only where they are.
 
 use crate::fault::{Fault, FaultKind};
+use crate::fields::BadField;
 use crate::frame::Frame;
 use crate::wire::openai_chat::{fault, response, usage::decode_usage};
-use crate::wire::{FrameNote, Scan, Seen};
+use crate::wire::{FrameNote, Scan, Seen, look};
 use memchr::memmem::find;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Watches chunks.
 #[derive(Debug, Default)]
 pub(in crate::wire::openai_chat) struct Watch {
     seen: Seen,
-    calls: bool,
+    /// Choices seen: whether they have calls, and whether they have said why they stopped.
+    choices: BTreeMap<u64, (bool, bool)>,
 }
 
 impl Scan for Watch {
@@ -22,7 +25,7 @@ impl Scan for Watch {
         }
         if data == b"[DONE]" {
             self.seen.ended = true;
-            return if self.seen.stop.is_some() { Ok(FrameNote::End) } else { Err(no_reason()) };
+            return if self.is_complete() { Ok(FrameNote::End) } else { Err(no_reason()) };
         }
         if !data.starts_with(b"{") || !data.ends_with(b"}") {
             return Err(Fault::provider(FaultKind::Malformed, "a chunk of the provider's stream is no JSON object"));
@@ -31,13 +34,7 @@ impl Scan for Watch {
         if !has_choice || frame.event.as_ref() == b"error" {
             return self.parse(data);
         }
-        self.check(data)?;
-        self.calls |= find(data, b"\"tool_calls\":[{").is_some();
-        let text = std::str::from_utf8(data)
-            .map_err(|_| Fault::provider(FaultKind::Malformed, "a chunk of the provider's stream is not UTF-8"))?;
-        if let Some(word) = response::finish_word(text) {
-            self.seen.stop = Some(response::stop_reason(Some(word), self.calls));
-        }
+        self.walk(data).map_err(BadField::into_provider_fault)?;
         if find(data, b"\"usage\":{").is_some() {
             self.parse(data)?;
         }
@@ -49,8 +46,7 @@ impl Scan for Watch {
     }
 
     fn close(&mut self) -> Option<&'static [u8]> {
-        self.seen.stop?;
-        Some(if self.seen.ended { b"" } else { b"data: [DONE]\n\n" })
+        self.is_complete().then_some(if self.seen.ended { b"".as_slice() } else { b"data: [DONE]\n\n" })
     }
 }
 
@@ -74,6 +70,11 @@ fn no_reason() -> Fault {
 }
 
 impl Watch {
+    /// Whether every choice that came has said why it stopped.
+    fn is_complete(&self) -> bool {
+        !self.choices.is_empty() && self.choices.values().all(|(_, stopped)| *stopped)
+    }
+
     /// A full parse, for the few chunks that need one.
     fn parse(&mut self, data: &[u8]) -> Result<FrameNote, Fault> {
         let mut value: Value = serde_json::from_slice(data).map_err(|error| {
@@ -84,23 +85,51 @@ impl Watch {
         }
         let usage = value.get_mut("usage").map(Value::take).filter(|usage| !usage.is_null());
         let Some(usage) = usage else { return Ok(FrameNote::Quiet) };
-        self.seen.usage.merge(&decode_usage(usage).map_err(crate::fields::BadField::into_provider_fault)?);
+        self.seen.usage.merge(&decode_usage(usage).map_err(BadField::into_provider_fault)?);
         Ok(FrameNote::Report)
     }
 
-    /// Walks the chunk's top level, which finds broken JSON; id and model come from the first chunk.
-    fn check(&mut self, data: &[u8]) -> Result<(), Fault> {
+    /// Walks the chunk's top level and that of its choices, which finds broken JSON; id and model come from the first
+    /// chunk.
+    fn walk(&mut self, data: &[u8]) -> Result<(), BadField> {
         let first = self.seen.id.is_none();
-        crate::wire::look::top_level(data, |key, value| {
+        look::top_level(data, |key, value| {
             match key {
                 "id" if first => self.seen.id = value.string(key)?,
                 "model" if first => self.seen.model = value.string(key)?,
+                "choices" if !value.is_null() => {
+                    for choice in sonic_rs::to_array_iter(value.raw()) {
+                        let choice = choice.map_err(|_| BadField::new("choices", "are not valid JSON"))?;
+                        self.choice(choice.as_raw_str().as_bytes())?;
+                    }
+                }
                 _ => {}
             }
             Ok(())
-        })
-        .map_err(crate::fields::BadField::into_provider_fault)?;
+        })?;
         self.seen.id.get_or_insert_default();
+        Ok(())
+    }
+
+    fn choice(&mut self, raw: &[u8]) -> Result<(), BadField> {
+        let (mut index, mut word, mut calls) = (0, None, false);
+        look::top_level(raw, |key, value| {
+            match key {
+                "index" => index = value.whole(key)?.unwrap_or(0),
+                "finish_reason" => word = value.string(key)?,
+                "delta" => calls = value.mentions("\"tool_calls\":[{"),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let choice = self.choices.entry(index).or_default();
+        choice.0 |= calls;
+        if let Some(word) = word {
+            choice.1 = true;
+            if index == 0 {
+                self.seen.stop = Some(response::stop_reason(Some(&word), choice.0));
+            }
+        }
         Ok(())
     }
 }

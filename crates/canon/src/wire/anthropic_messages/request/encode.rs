@@ -1,0 +1,120 @@
+//! Writing a request: what this wire can say is said, everything else becomes a named loss.
+//! At home the client's own words stand as they are, so that the provider judges them and not we.
+
+use super::ink::Ink;
+use super::{messages, settings, turns};
+use crate::Extras;
+use crate::request::{OutputFormat, Request, Tool, ToolChoice};
+use crate::wire::writer::put;
+use crate::wire::{Encoded, Target};
+use serde_json::{Value, json};
+
+/// The instruction that stands in for a JSON mode, which the wire has not.
+const JSON_MODE: &str = "Answer with one JSON object and nothing else: no prose, no code fence.";
+
+pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Target) -> Encoded {
+    let mut ink = Ink::new(request, target);
+    let tools = encode_tools(request, &mut ink);
+    let (mut system, mut turns) = messages::encode(request, &mut ink);
+    if request.output == OutputFormat::Json {
+        ink.pen.emulate("response_format");
+        system.push(json!({"type": "text", "text": JSON_MODE}));
+    }
+    turns::mend(&mut turns, &mut system, &mut ink);
+    let limits = settings::limits(request, &turns, &mut ink);
+
+    let mut body = Extras::new();
+    body.insert("model".to_owned(), target.model.clone().into());
+    put(&mut body, "max_tokens", limits.max_tokens);
+    if !system.is_empty() {
+        body.insert("system".to_owned(), messages::plain_or_list(system));
+    }
+    put_tools(request, tools, &turns, &mut ink, &mut body);
+    body.insert("messages".to_owned(), turns.into_iter().map(turns::Turn::into_value).collect());
+    settings::thinking(request, &limits, &mut ink, &mut body);
+    settings::output(&request.output, &mut ink, &mut body);
+    settings::sampling(&request.sampling, &limits, &mut ink, &mut body);
+    if request.stream {
+        body.insert("stream".to_owned(), true.into());
+    }
+    settings::account(request, &mut ink, &mut body);
+    ink.pen.extras(&request.extras, "", &mut body);
+    ink.pen.quirks(&target.quirks, &mut body);
+    Encoded { body: Value::Object(body), losses: ink.pen.losses() }
+}
+
+fn encode_tools(request: &Request, ink: &mut Ink<'_>) -> Vec<Value> {
+    let mut tools = Vec::new();
+    for (index, tool) in request.tools.iter().enumerate() {
+        let path = format!("tools[{index}]");
+        match tool {
+            Tool::Function { name, description, parameters, strict, cache, extras } => {
+                let mut body = Extras::new();
+                body.insert("name".to_owned(), name.clone().into());
+                put(&mut body, "description", description.clone());
+                body.insert("input_schema".to_owned(), input_schema(parameters.as_ref(), ink.pen.home));
+                if ink.pen.home || *strict == Some(true) {
+                    put(&mut body, "strict", *strict);
+                }
+                tools.push(ink.finish(body, cache.as_ref(), extras, &path));
+            }
+            Tool::Native { body } if ink.pen.home => tools.push(body.clone()),
+            Tool::Native { .. } => ink.pen.drop(path),
+        }
+    }
+    tools
+}
+
+/// The wire demands a schema, and an object on top.
+fn input_schema(parameters: Option<&Value>, home: bool) -> Value {
+    match parameters {
+        None => json!({"type": "object", "properties": {}}),
+        Some(schema) if home => schema.clone(),
+        Some(Value::Object(schema)) if !schema.contains_key("type") => {
+            let mut schema = schema.clone();
+            schema.insert("type".to_owned(), "object".into());
+            Value::Object(schema)
+        }
+        Some(schema) => schema.clone(),
+    }
+}
+
+fn put_tools(request: &Request, tools: Vec<Value>, turns: &[turns::Turn], ink: &mut Ink<'_>, body: &mut Extras) {
+    if !tools.is_empty() {
+        body.insert("tools".to_owned(), Value::Array(tools));
+    } else if !ink.pen.home {
+        // Calls in the history want their tools declared; nobody may call them now.
+        let names = turns::called(turns);
+        if !names.is_empty() {
+            ink.pen.emulate("tools");
+            let tools = names.iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect();
+            body.insert("tools".to_owned(), tools);
+            body.insert("tool_choice".to_owned(), json!({"type": "none"}));
+        }
+        if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Native(_))) {
+            ink.pen.drop("tool_choice");
+        }
+        return;
+    }
+    let alone = request.parallel_tool_calls.map(|parallel| !parallel);
+    let mut choice = match &request.tool_choice {
+        Some(ToolChoice::Auto) => json!({"type": "auto"}),
+        Some(ToolChoice::None) => json!({"type": "none"}),
+        Some(ToolChoice::Required) => json!({"type": "any"}),
+        Some(ToolChoice::Function(name)) => json!({"type": "tool", "name": name}),
+        Some(ToolChoice::Native(value)) if ink.pen.home => value.clone(),
+        Some(ToolChoice::Native(_)) => {
+            ink.pen.drop("tool_choice");
+            json!({"type": "auto"})
+        }
+        None if alone == Some(true) => json!({"type": "auto"}),
+        None => return,
+    };
+    if let (Value::Object(choice), Some(alone)) = (&mut choice, alone)
+        && choice.get("type").and_then(Value::as_str) != Some("none")
+        && (alone || ink.pen.home)
+    {
+        choice.insert("disable_parallel_tool_use".to_owned(), alone.into());
+    }
+    body.insert("tool_choice".to_owned(), choice);
+}

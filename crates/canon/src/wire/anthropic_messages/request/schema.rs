@@ -1,0 +1,114 @@
+//! JSON schemas for structured output: the wire demands closed objects and knows only a part of JSON Schema.
+
+use crate::Extras;
+use serde_json::Value;
+
+/// Keywords that the wire refuses; their meaning moves into the description, where the model may heed it.
+const REFUSED: [&str; 14] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "patternProperties",
+    "propertyNames",
+];
+
+/// Closes every object of `schema` and moves what the wire refuses; whether anything changed.
+pub(super) fn close(schema: &mut Value) -> bool {
+    let Value::Object(map) = schema else { return false };
+    let mut changed = false;
+    if is_object(map) && map.get("additionalProperties") != Some(&Value::Bool(false)) {
+        map.insert("additionalProperties".to_owned(), false.into());
+        changed = true;
+    }
+    let mut moved = Extras::new();
+    for key in REFUSED {
+        if let Some(value) = map.shift_remove(key) {
+            moved.insert(key.to_owned(), value);
+        }
+    }
+    // Fewer than two items can be demanded.
+    if map.get("minItems").and_then(Value::as_u64).is_some_and(|least| least > 1)
+        && let Some(value) = map.shift_remove("minItems")
+    {
+        moved.insert("minItems".to_owned(), value);
+    }
+    if !moved.is_empty() {
+        let note = Value::Object(moved).to_string();
+        let text = match map.get("description").and_then(Value::as_str) {
+            Some(text) => format!("{text}\n{note}"),
+            None => note,
+        };
+        map.insert("description".to_owned(), text.into());
+        changed = true;
+    }
+    for (key, value) in map.iter_mut() {
+        changed |= match key.as_str() {
+            "properties" | "$defs" | "definitions" => close_each(value),
+            "anyOf" | "oneOf" | "allOf" | "prefixItems" => close_list(value),
+            "items" | "not" => close(value),
+            _ => false,
+        };
+    }
+    changed
+}
+
+fn is_object(map: &Extras) -> bool {
+    match map.get("type") {
+        Some(Value::String(kind)) => kind == "object",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        _ => map.contains_key("properties"),
+    }
+}
+
+fn close_each(value: &mut Value) -> bool {
+    let Value::Object(map) = value else { return false };
+    map.values_mut().fold(false, |changed, schema| close(schema) | changed)
+}
+
+fn close_list(value: &mut Value) -> bool {
+    let Value::Array(list) = value else { return false };
+    list.iter_mut().fold(false, |changed, schema| close(schema) | changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_closed_schema_stays_as_it_is() {
+        let mut schema = json!({
+            "type": "object",
+            "properties": {"minimum": {"type": "string"}, "n": {"type": "array", "items": {"type": "integer"}, "minItems": 1}},
+            "required": ["n"],
+            "additionalProperties": false,
+        });
+        let before = schema.clone();
+        assert!(!close(&mut schema));
+        assert_eq!(schema, before);
+    }
+
+    #[test]
+    fn objects_close_everywhere_and_limits_become_words() {
+        let mut schema = json!({
+            "type": "object",
+            "properties": {"age": {"type": "integer", "minimum": 0, "description": "Years."}},
+            "$defs": {"P": {"properties": {}}},
+            "anyOf": [{"type": ["object", "null"], "additionalProperties": true}],
+        });
+        assert!(close(&mut schema));
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["$defs"]["P"]["additionalProperties"], false);
+        assert_eq!(schema["anyOf"][0]["additionalProperties"], false);
+        assert_eq!(schema["properties"]["age"], json!({"type": "integer", "description": "Years.\n{\"minimum\":0}"}));
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests of Responses: a look in place (`peek`), a full read (`decode`), and writing (`encode`).
+
+mod decode;
+mod encode;
+mod parts;
+mod settings;
+
+pub(super) use decode::decode;
+pub(super) use encode::{encode, is_instructions};
+pub(super) use settings::settings;
+
+/// Pieces that answers share with requests.
+pub(super) mod pieces {
+    pub(in crate::wire::openai_responses) use super::parts::{encode_citation, encode_said};
+}
+
+use crate::facets::Peek;
+use crate::fields::BadField;
+use crate::wire::look::{self, Look};
+
+/// Fields besides `input` from which a provider may take the whole conversation.
+pub(super) const STANDS_FOR_INPUT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+/// Looks into a body in place. Streams report their usage unasked on this wire.
+pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
+    let mut peek = Peek { stream_usage: true, ..Peek::default() };
+    peek.facets.choices = 1;
+    peek.facets.input_tokens = look::estimate_tokens(body.len());
+    let (mut input, mut twice) = (false, false);
+    look::top_level(body, |key, value| {
+        match key {
+            "model" => {
+                twice |= peek.model_at.is_some();
+                peek.model = value.string(key)?;
+                peek.model_at = Some(value.range());
+            }
+            "input" if !value.is_null() => {
+                input = true;
+                if !value.raw().starts_with(['[', '"']) {
+                    return Err(BadField::new(key, "must be a string or a list of items"));
+                }
+                peek.facets.images = value.mentions("\"input_image\"");
+                peek.facets.audio = value.mentions("\"input_audio\"");
+                peek.facets.documents = value.mentions("\"input_file\"");
+                peek.facets.state |= value.mentions("\"item_reference\"");
+            }
+            key if STANDS_FOR_INPUT.contains(&key) && !value.is_null() => {
+                input = true;
+                peek.facets.state = true;
+            }
+            _ => setting(key, &value, &mut peek)?,
+        }
+        Ok(())
+    })?;
+    if twice {
+        return Err(BadField::new("model", "appears twice"));
+    }
+    if peek.model.is_none() {
+        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
+    }
+    if !input {
+        return Err(no_input());
+    }
+    Ok(peek)
+}
+
+/// Nothing was said.
+pub(super) fn no_input() -> BadField {
+    BadField::new("input", "is missing: send a string, a list of items, or `previous_response_id`")
+}
+
+fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
+    let facets = &mut peek.facets;
+    match key {
+        "stream" => peek.stream = value.flag(key)?,
+        "tools" => facets.tools = value.is_filled(),
+        "text" => facets.structured = value.mentions("\"json_schema\"") || value.mentions("\"json_object\""),
+        "reasoning" => facets.reasoning = value.is_filled() && !value.mentions("\"none\""),
+        "include" => facets.logprobs = value.mentions("\"message.output_text.logprobs\""),
+        "background" => facets.state |= value.flag(key)?,
+        "max_output_tokens" => facets.max_output_tokens = value.whole(key)?,
+        _ => {}
+    }
+    Ok(())
+}
