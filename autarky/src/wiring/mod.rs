@@ -11,7 +11,7 @@ use gateway::tap::Facts;
 use gateway::upstream::Backend;
 use gateway::upstream::remote::{Remote, RemoteConfig, RemoteError};
 use gateway::upstream::transport::Transport;
-use house::HouseBackend;
+use house::{HouseBackend, HouseUnit};
 use ledger::Name;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     let mut units = Vec::with_capacity(specs.len());
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
-            UnitSpec::House => Arc::clone(&parts.house) as Arc<dyn Backend>,
+            UnitSpec::House { model } => Arc::new(HouseUnit::new(&parts.house, model)),
             UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers } => {
                 let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
                 Arc::new(Remote::new(config, parts.transport.clone())?)

@@ -31,7 +31,7 @@ pub(super) async fn exchange(
     match route::find(&head.method, head.uri.path()) {
         Place::Answer { dialect, kind, params } => {
             let id = RequestId::new(millis(clock::unix_micros()), fastrand::u128(..));
-            let answer = answer(&gateway, (dialect, kind, params), &head, body, peer, id).await;
+            let answer = answer(&gateway, (dialect, kind, params), head, body, peer, id).await;
             let response = answer.unwrap_or_else(|unanswered| reply::fault(dialect, &unanswered, id));
             gateway.metrics.answer(dialect.id().name(), response.status().as_u16());
             response
@@ -43,7 +43,7 @@ pub(super) async fn exchange(
 async fn answer(
     gateway: &Arc<Gateway>,
     (dialect, kind, params): (&'static dyn Dialect, RouteKind, Params),
-    head: &request::Parts,
+    head: request::Parts,
     body: Incoming,
     peer: SocketAddr,
     id: RequestId,
@@ -58,7 +58,7 @@ async fn answer(
     let micros = clock::unix_micros();
     let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
     // read
-    let ask = Arc::new(read::read(dialect, params, body, setup.limits).await?);
+    let ask = Arc::new(read::read(dialect, params, head.headers, body, setup.limits).await?);
     // plan
     let product = setup.fleet.product(caller.product);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
