@@ -26,8 +26,11 @@ pub(crate) struct Checked {
 
 /// How to reach a deployment.
 pub(crate) enum UnitSpec {
-    /// The model inside.
-    House,
+    /// The model inside, under the name that clients see.
+    House {
+        /// The name.
+        model: String,
+    },
     /// A provider behind HTTP.
     Remote {
         /// The wire.

@@ -3,7 +3,7 @@
 
 use super::catalog;
 use super::checked::{Checked, UnitSpec};
-use super::file::{ConfigFile, ContractFile, DeploymentFile, PriceFile};
+use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile, PriceFile};
 use super::place::{Places, Problem, Problems, Severity};
 use super::secret;
 use canon::wire::{PROTOCOLS, Target, protocol};
@@ -73,7 +73,7 @@ impl Converter<'_> {
         let rows = self.rows(&file.provider)?;
         let (mut deployments, mut units) = (Vec::new(), Vec::new());
         for (name, written) in &file.deployment {
-            if let Some((deployment, unit)) = self.deployment(name, written, &rows, &file.contract) {
+            if let Some((deployment, unit)) = self.deployment(name, written, &rows, &file) {
                 deployments.push(deployment);
                 units.push(unit);
             }
@@ -176,9 +176,10 @@ impl Converter<'_> {
         name: &str,
         written: &DeploymentFile,
         rows: &BTreeMap<String, ProviderRow>,
-        contracts: &BTreeMap<String, ContractFile>,
+        file: &ConfigFile,
     ) -> Option<(Deployment, UnitSpec)> {
-        let mut deployment = self.facts(name, written, contracts)?;
+        let house = &file.house;
+        let mut deployment = self.facts(name, written, &file.contract)?;
         match (&written.provider, &written.engine) {
             (None, Some(engine)) if engine == "embedded" => {
                 deployment.provider = "house".to_owned();
@@ -195,9 +196,10 @@ impl Converter<'_> {
                 }
                 deployment.family.get_or_insert_with(|| "smollm2".to_owned());
                 if written.model.is_none() {
-                    deployment.model = "smollm2-135m-instruct".to_owned();
+                    deployment.model = house_model(house);
                 }
-                Some((deployment, UnitSpec::House))
+                let model = deployment.model.clone();
+                Some((deployment, UnitSpec::House { model }))
             }
             (None, Some(engine)) => {
                 self.fail(&["deployment", name, "engine"], format!("unknown engine `{engine}`"), "known: embedded");
@@ -353,6 +355,12 @@ impl Converter<'_> {
             None => Some(auth::Secret::default()),
         }
     }
+}
+
+/// What the model inside is called where the deployment does not say: as its file, or as the default model.
+fn house_model(house: &HouseFile) -> String {
+    let file = house.gguf.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str());
+    file.unwrap_or("smollm2-135m-instruct").to_owned()
 }
 
 /// `did you mean …? known: …`.

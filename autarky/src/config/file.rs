@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The whole file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ConfigFile {
     /// The process itself.
@@ -104,7 +104,6 @@ pub(crate) struct ContractFile {
     /// What answers may be used for: `eval`, `task-model`, `general-model`.
     pub(crate) outputs_for: Vec<String>,
     /// What it promises about data.
-    #[schemars(with = "Vec<String>")]
     pub(crate) data: Vec<DataTerm>,
 }
 

@@ -141,7 +141,20 @@ fn options(file: &HouseFile, gguf: PathBuf) -> HouseOptions {
     }
 }
 
-impl Backend for HouseBackend {
+/// The model inside as one deployment of a configuration: with the name that clients see.
+pub(crate) struct HouseUnit {
+    backend: Arc<HouseBackend>,
+    model: String,
+}
+
+impl HouseUnit {
+    /// `backend` under the name `model`.
+    pub(crate) fn new(backend: &Arc<HouseBackend>, model: String) -> Self {
+        Self { backend: Arc::clone(backend), model }
+    }
+}
+
+impl Backend for HouseUnit {
     fn protocol(&self) -> Option<&'static dyn Protocol> {
         None
     }
@@ -151,12 +164,12 @@ impl Backend for HouseBackend {
     }
 
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
-        Box::pin(self.answer(ask, terms))
+        Box::pin(self.backend.answer(&self.model, ask, terms))
     }
 }
 
 impl HouseBackend {
-    async fn answer(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
+    async fn answer(&self, model: &str, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
         let started = Instant::now();
         if let Some(missing) = self.weights.missing() {
             return Err(Fault::gateway(FaultKind::Overloaded, missing).after(std::time::Duration::from_secs(5)));
@@ -167,7 +180,10 @@ impl HouseBackend {
             let mut answer = self.house.generate(&request, terms.deadline.into())?;
             let mut first = Vec::new();
             while let Some(event) = answer.next().await {
-                let event = event?;
+                let mut event = event?;
+                if let Event::Start(head) = &mut event {
+                    model.clone_into(&mut head.model);
+                }
                 let real = !matches!(event, Event::Start(_) | Event::Usage(_));
                 first.push(event);
                 if real {

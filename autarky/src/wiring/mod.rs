@@ -6,12 +6,12 @@ pub(crate) mod reload;
 
 use crate::config::file::ServerFile;
 use crate::config::{Checked, UnitSpec, paths};
-use gateway::setup::{ServeLimits, Setup, Unit};
+use gateway::setup::{SeriesTable, ServeLimits, Setup, Unit};
 use gateway::tap::Facts;
 use gateway::upstream::Backend;
 use gateway::upstream::remote::{Remote, RemoteConfig, RemoteError};
 use gateway::upstream::transport::Transport;
-use house::HouseBackend;
+use house::{HouseBackend, HouseUnit};
 use ledger::Name;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     let mut units = Vec::with_capacity(specs.len());
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
-            UnitSpec::House => Arc::clone(&parts.house) as Arc<dyn Backend>,
+            UnitSpec::House { model } => Arc::new(HouseUnit::new(&parts.house, model)),
             UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers } => {
                 let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
                 Arc::new(Remote::new(config, parts.transport.clone())?)
@@ -56,6 +56,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     }
     let live = gateway::run::live::LiveView::new(&fleet, before.map(|setup| (&*setup.fleet, &*setup.live)));
     Ok(Setup {
+        series: SeriesTable::new(fleet.products().len(), fleet.deployments().len()),
         products: fleet.products().iter().map(|product| Name::from(product.name())).collect(),
         policy_version: Name::from(version.as_str()),
         live: Arc::new(live),

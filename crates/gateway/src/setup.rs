@@ -4,14 +4,15 @@
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::run::live::LiveView;
+use crate::tap::metrics::Series;
 use crate::tap::{Facts, Metrics};
 use crate::tasks::Tasks;
 use crate::upstream::Backend;
 use arc_swap::ArcSwap;
 use ledger::{Journal, Name};
-use policy::{DeploymentIx, Fleet};
-use std::sync::Arc;
+use policy::{DeploymentIx, Fleet, ProductIx};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Bounds on what clients may send.
@@ -47,6 +48,8 @@ pub struct Setup {
     pub units: Vec<Unit>,
     /// Product names by `ProductIx`.
     pub products: Vec<Name>,
+    /// Counters by product and deployment, made when first needed.
+    pub series: SeriesTable,
     /// Version of the rules, as the ledger writes it.
     pub policy_version: Name,
     /// What is known of the deployments now; kept over reloads for those that stay.
@@ -60,6 +63,34 @@ impl Setup {
     #[must_use]
     pub fn unit(&self, ix: DeploymentIx) -> Option<&Unit> {
         self.units.get(ix.index())
+    }
+}
+
+/// Counters of each product's calls to each deployment.
+#[derive(Debug, Default)]
+pub struct SeriesTable {
+    deployments: usize,
+    cells: Vec<OnceLock<Arc<Series>>>,
+}
+
+impl SeriesTable {
+    /// A table for so many products and deployments.
+    #[must_use]
+    pub fn new(products: usize, deployments: usize) -> Self {
+        let mut cells = Vec::new();
+        cells.resize_with(products.saturating_mul(deployments), OnceLock::new);
+        Self { deployments, cells }
+    }
+
+    /// The counters at a place; `make` makes them the first time.
+    pub(crate) fn at(
+        &self,
+        product: ProductIx,
+        deployment: DeploymentIx,
+        make: impl FnOnce() -> Series,
+    ) -> Option<&Arc<Series>> {
+        let cell = self.cells.get(product.index() * self.deployments + deployment.index())?;
+        Some(cell.get_or_init(|| Arc::new(make())))
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Column {
     pub name: &'static str,
     /// Its name in telemetry.
     pub otel: &'static str,
+    /// What it means: its comment in the list of fields.
+    pub doc: &'static str,
     /// What it holds.
     pub kind: Kind,
     /// Whether it is never null.

@@ -97,18 +97,20 @@ pub struct Candidate {
     pub score: Option<f64>,
 }
 
-/// Makes the row from the list of its fields: `name: type = "telemetry name"`.
+/// Makes the row from the list of its fields: `name: type = "telemetry name"`, with its meaning before, and
+/// `[with "serde module"]` where serde needs one.
 macro_rules! attempt {
-    ($($(#[$meta:meta])* $field:ident: $type:ty = $otel:literal,)+) => {
+    ($(#[doc = $doc:literal] $([with $codec:literal])? $field:ident: $type:ty = $otel:literal,)+) => {
         /// One upstream attempt. Times of day are Unix microseconds, spans are microseconds from `started`.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
-        pub struct Attempt { $($(#[$meta])* pub $field: $type,)+ }
+        pub struct Attempt { $(#[doc = $doc] $(#[serde(with = $codec)])? pub $field: $type,)+ }
 
         /// Every field in the order of the row.
         pub const COLUMNS: &[Column] = &[$(Column {
             name: stringify!($field),
             otel: $otel,
+            doc: $doc,
             kind: <$type as Field>::KIND,
             required: <$type as Field>::REQUIRED,
         },)+];
@@ -224,16 +226,13 @@ attempt! {
     last_token_us: Option<u64> = "gen_ai.client.operation.duration",
 
     /// Why the answer ended.
-    #[serde(with = "crate::named::option")]
-    finish: Option<StopReason> = "gen_ai.response.finish_reasons",
+    [with "crate::named::option"] finish: Option<StopReason> = "gen_ai.response.finish_reasons",
     /// What went wrong.
-    #[serde(with = "crate::named::option")]
-    fault: Option<FaultKind> = "error.type",
+    [with "crate::named::option"] fault: Option<FaultKind> = "error.type",
     /// The upstream's HTTP status.
     status: Option<u16> = "http.response.status_code",
     /// What the protocol could not say.
-    #[serde(with = "crate::cell::losses")]
-    losses: Vec<Loss> = "autarky.losses",
+    [with "crate::cell::losses"] losses: Vec<Loss> = "autarky.losses",
     /// How freely the request could go elsewhere.
     portability: Option<Portability> = "autarky.portability",
     /// The feature that locks it in.

@@ -1,12 +1,13 @@
 //! How one provider deviates from a wire, as data of its catalog row. A wire reads these switches; it never asks
 //! which provider it writes for.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Deviations of a provider from its wire. Everything off: the wire as its maker documents it.
 #[expect(clippy::struct_excessive_bools, reason = "each is one switch of a catalog row")]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quirks {
     /// Top-level request fields (of the wire) that the provider refuses: they become losses.

@@ -138,6 +138,10 @@ pub trait Protocol: Sync {
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+    /// Headers of a client of this very wire that belong to the request and go on with it, e.g. `anthropic-beta`.
+    fn pass_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Writes a request; what cannot be said is named, never dropped silently.
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded;
     /// The edit that makes an untouched streaming request report its usage, where this wire must be asked for it and

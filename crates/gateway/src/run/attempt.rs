@@ -54,8 +54,10 @@ pub(super) async fn attempt(run: &Run<'_>, unit: &Unit, leg: &Leg, number: u32, 
     let Some(flight) = live.begin(run.product, leg.deployment, force, run.gateway.clock.tick()) else {
         return Tried::NotNow;
     };
-    let mut entry =
-        Entry::begin((&run.gateway.journal, &run.gateway.metrics), &run.common, &unit.facts, number, chosen);
+    let (journal, metrics) = (&run.gateway.journal, &run.gateway.metrics);
+    let make = || metrics.series(&run.common.product, unit.facts.deployment());
+    let Some(series) = run.setup.series.at(run.product.ix(), leg.deployment, make) else { return Tried::NotNow };
+    let mut entry = Entry::begin((journal, metrics, series), &run.common, &unit.facts, number, chosen);
     let answered = match unit.backend.call(run.ask, terms).await {
         Ok(reply) => whole_if_wanted(run, reply).await,
         Err(fault) => Err(fault),

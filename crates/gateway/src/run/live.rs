@@ -93,7 +93,7 @@ impl Guard {
         }
         let mut breaker = self.lock();
         let ticket = ticket.unwrap_or_else(|| breaker.force());
-        breaker.settle(ticket, outcome, now, chance());
+        breaker.settle(ticket, outcome, now, fastrand::u64(..));
         // A failure makes noise, and so does everything until it is closed again.
         let noisy_until = match (breaker.health(now), outcome) {
             (Health::Closed, Outcome::Failure { .. }) => crate::clock::micros(now.after(NOISE).since_epoch()),
@@ -103,14 +103,6 @@ impl Guard {
         drop(breaker);
         self.noisy_until.store(noisy_until, Ordering::Release);
     }
-}
-
-/// 64 random bits, for jitter.
-fn chance() -> u64 {
-    let mut bytes = [0; 8];
-    // Without random numbers jitter is lost, nothing else.
-    let _ = getrandom::fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 impl LiveView {
@@ -193,7 +185,7 @@ impl LiveView {
         for _ in 0..earned {
             budget.deposit(now);
         }
-        retry::next(failed, &product.rules().retries, &mut budget, now, chance())
+        retry::next(failed, &product.rules().retries, &mut budget, now, fastrand::u64(..))
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) async fn exchange(
     let (head, body) = request.into_parts();
     match route::find(&head.method, head.uri.path()) {
         Place::Answer { dialect, kind, params } => {
-            let id = RequestId::new(millis(clock::unix_micros()), chance());
-            let answer = answer(&gateway, (dialect, kind, params), &head, body, peer, id).await;
+            let id = RequestId::new(millis(clock::unix_micros()), fastrand::u128(..));
+            let answer = answer(&gateway, (dialect, kind, params), head, body, peer, id).await;
             let response = answer.unwrap_or_else(|unanswered| reply::fault(dialect, &unanswered, id));
             gateway.metrics.answer(dialect.id().name(), response.status().as_u16());
             response
@@ -43,7 +43,7 @@ pub(super) async fn exchange(
 async fn answer(
     gateway: &Arc<Gateway>,
     (dialect, kind, params): (&'static dyn Dialect, RouteKind, Params),
-    head: &request::Parts,
+    head: request::Parts,
     body: Incoming,
     peer: SocketAddr,
     id: RequestId,
@@ -58,7 +58,7 @@ async fn answer(
     let micros = clock::unix_micros();
     let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
     // read
-    let ask = Arc::new(read::read(dialect, params, body, setup.limits).await?);
+    let ask = Arc::new(read::read(dialect, params, head.headers, body, setup.limits).await?);
     // plan
     let product = setup.fleet.product(caller.product);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
@@ -86,8 +86,7 @@ fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wa
         view: &*setup.live,
         now: gateway.clock.tick(),
         wall,
-        #[expect(clippy::cast_possible_truncation, reason = "64 random bits of 128")]
-        chance: chance() as u64,
+        chance: fastrand::u64(..),
         dialect: Some(ask.dialect.id()),
         permit: caller.permit.as_ref(),
         exclude: &[],
@@ -128,14 +127,6 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
 
 fn too_many() -> Fault {
     Fault::gateway(FaultKind::Overloaded, "too many requests are under way").after(Duration::from_secs(1))
-}
-
-/// 128 random bits.
-fn chance() -> u128 {
-    let mut bytes = [0; 16];
-    // The system's random numbers do not fail after start; an id of zeros would still sort by time.
-    let _ = getrandom::fill(&mut bytes);
-    u128::from_le_bytes(bytes)
 }
 
 fn millis(micros: i64) -> u64 {

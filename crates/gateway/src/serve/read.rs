@@ -5,6 +5,7 @@ use crate::upstream::Ask;
 use bytes::Bytes;
 use canon::wire::{Dialect, Params};
 use canon::{Fault, FaultKind};
+use http::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 
@@ -12,10 +13,11 @@ use hyper::body::{Body, Incoming};
 pub(super) async fn read(
     dialect: &'static dyn Dialect,
     params: Params,
+    headers: HeaderMap,
     body: Incoming,
     limits: ServeLimits,
 ) -> Result<Ask, Fault> {
-    Ask::read(dialect, params, collect(body, limits).await?)
+    Ask::read(dialect, params, headers, collect(body, limits).await?)
 }
 
 async fn collect(body: Incoming, limits: ServeLimits) -> Result<Bytes, Fault> {

@@ -29,7 +29,7 @@ pub(super) fn reply(
     let attempts = begun.attempts;
     let mut headers = HeaderMap::with_capacity(8);
     describe(&begun, &mut headers);
-    let terms = terms(ask, id);
+    let terms = terms(ask, &begun.body, id);
     let Begun { body, mut watched, .. } = begun;
     let body = match body {
         ReplyBody::RawWhole { body, seen } => {
@@ -76,13 +76,15 @@ fn unfolded(answer: &Answer) -> Items {
     Items { first: answer.unfold(), rest: Box::pin(stream::empty()) }
 }
 
-fn terms(ask: &Ask, id: RequestId) -> StreamTerms {
+fn terms(ask: &Ask, body: &ReplyBody, id: RequestId) -> StreamTerms {
+    // Only an answer that we write ourselves can echo the request.
+    let raw = matches!(body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
     StreamTerms {
         model: ask.peek.model.clone().unwrap_or_default(),
         usage: ask.peek.stream_usage,
         created: clock::unix_micros() / 1_000_000,
         id: id.text().trim_start_matches("req_").to_owned(),
-        request: None,
+        request: if raw { None } else { ask.request().ok() },
     }
 }
 

@@ -2,7 +2,7 @@
 //! leaves; an entry that is dropped in between was given up, and says so. So no call can be forgotten.
 
 use crate::clock;
-use crate::tap::Metrics;
+use crate::tap::metrics::{Metrics, Series};
 use crate::upstream::Timing;
 use canon::wire::Seen;
 use canon::{Fault, FaultKind, Loss, Response, Usage};
@@ -109,6 +109,7 @@ pub struct Entry {
     price_version: Option<Name>,
     journal: Arc<Journal>,
     metrics: Arc<Metrics>,
+    series: Arc<Series>,
     started: Instant,
     over: bool,
 }
@@ -116,8 +117,8 @@ pub struct Entry {
 impl Entry {
     /// Begins attempt `number` (from 1) of a request.
     #[must_use]
-    pub fn begin(
-        (journal, metrics): (&Arc<Journal>, &Arc<Metrics>),
+    pub(crate) fn begin(
+        (journal, metrics, series): (&Arc<Journal>, &Arc<Metrics>, &Arc<Series>),
         common: &Common,
         facts: &Facts,
         number: u32,
@@ -157,6 +158,7 @@ impl Entry {
             price_version: facts.price_version.clone(),
             journal: Arc::clone(journal),
             metrics: Arc::clone(metrics),
+            series: Arc::clone(series),
             started: Instant::now(),
             over: false,
         }
@@ -242,7 +244,7 @@ impl Entry {
         if let Err(error) = self.journal.end(&self.row) {
             self.metrics.journal_failed(&error);
         }
-        self.metrics.attempt(&self.row);
+        self.series.attempt(&self.row);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Counters and histograms for dashboards, in Prometheus' text form. Names follow OpenTelemetry's GenAI conventions
 //! (`gen_ai.client.operation.duration` becomes `gen_ai_client_operation_duration_seconds`), `autarky_*` for the rest.
 
-use ledger::{Attempt, JournalError, Name, Outcome};
+use ledger::named::Named;
+use ledger::{Attempt, JournalError, Outcome};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -108,35 +109,26 @@ impl Metrics {
         tracing::error!(%error, "a ledger line could not be written");
     }
 
-    /// An attempt is over.
-    pub(crate) fn attempt(&self, row: &Attempt) {
-        let text = |name: &Option<Name>| name.as_deref().unwrap_or_default().to_owned();
-        let (product, deployment) = (text(&row.product), text(&row.deployment));
-        let outcome = match row.outcome {
-            Outcome::Open | Outcome::Unknown => "unknown",
-            Outcome::Ok => "ok",
-            Outcome::Failed => "failed",
-            Outcome::Cancelled => "cancelled",
+    /// The counters of one product's calls to one deployment, looked up once so that a request takes no lock.
+    pub(crate) fn series(&self, product: &str, deployment: &str) -> Series {
+        let tokens = |kind| {
+            let (product, deployment) = (product.to_owned(), deployment.to_owned());
+            self.tokens.get_or_create(&TokenLabels { product, deployment, gen_ai_token_type: kind }).clone()
         };
-        let error_type = row.fault.map_or("", canon::FaultKind::name);
-        for (kind, count) in [("input", row.input_tokens), ("output", row.output_tokens)] {
-            if let Some(count) = count {
-                let labels =
-                    TokenLabels { product: product.clone(), deployment: deployment.clone(), gen_ai_token_type: kind };
-                self.tokens.get_or_create(&labels).inc_by(count);
-            }
-        }
-        let label = DeploymentLabel { deployment: deployment.clone() };
-        if let Some(cost) = row.cost_nanodollars.and_then(|cost| u64::try_from(cost).ok()) {
-            self.cost.get_or_create(&label).inc_by(cost);
-        }
-        if let Some(last) = row.last_token_us {
-            self.duration.get_or_create(&label).observe(secs(last));
-        }
-        if let Some(first) = row.first_token_us {
-            self.first_token.get_or_create(&label).observe(secs(first));
-        }
-        self.attempts.get_or_create(&AttemptLabels { product, deployment, outcome, error_type }).inc();
+        let label = DeploymentLabel { deployment: deployment.to_owned() };
+        let mut series = Series {
+            product: product.to_owned(),
+            deployment: deployment.to_owned(),
+            attempts: self.attempts.clone(),
+            ok: Counter::default(),
+            input: tokens("input"),
+            output: tokens("output"),
+            cost: self.cost.get_or_create(&label).clone(),
+            duration: self.duration.get_or_create(&label).clone(),
+            first_token: self.first_token.get_or_create(&label).clone(),
+        };
+        series.ok = series.attempts("ok", "");
+        series
     }
 
     /// Everything as Prometheus' text.
@@ -147,6 +139,44 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         text
+    }
+}
+
+/// The counters of one product's calls to one deployment.
+#[derive(Debug)]
+pub(crate) struct Series {
+    product: String,
+    deployment: String,
+    attempts: Family<AttemptLabels, Counter>,
+    ok: Counter,
+    input: Counter,
+    output: Counter,
+    cost: Counter,
+    duration: Histogram,
+    first_token: Histogram,
+}
+
+impl Series {
+    fn attempts(&self, outcome: &'static str, error_type: &'static str) -> Counter {
+        let (product, deployment) = (self.product.clone(), self.deployment.clone());
+        self.attempts.get_or_create(&AttemptLabels { product, deployment, outcome, error_type }).clone()
+    }
+
+    /// An attempt is over.
+    pub(crate) fn attempt(&self, row: &Attempt) {
+        match row.outcome {
+            Outcome::Ok => self.ok.inc(),
+            outcome => self.attempts(outcome.name(), row.fault.map_or("", canon::FaultKind::name)).inc(),
+        };
+        self.input.inc_by(row.input_tokens.unwrap_or(0));
+        self.output.inc_by(row.output_tokens.unwrap_or(0));
+        self.cost.inc_by(row.cost_nanodollars.and_then(|cost| u64::try_from(cost).ok()).unwrap_or(0));
+        if let Some(last) = row.last_token_us {
+            self.duration.observe(secs(last));
+        }
+        if let Some(first) = row.first_token_us {
+            self.first_token.observe(secs(first));
+        }
     }
 }
 

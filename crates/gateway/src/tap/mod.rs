@@ -3,6 +3,8 @@
 
 pub mod entry;
 pub mod metrics;
+mod sample;
 
 pub use entry::{Entry, Facts};
 pub use metrics::Metrics;
+pub use sample::sample;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use canon::wire::{Dialect, Params};
 use canon::{Fault, FaultKind, Peek, Request};
+use http::HeaderMap;
 use std::sync::{Arc, OnceLock};
 
 /// One client request.
@@ -11,6 +12,8 @@ pub struct Ask {
     pub dialect: &'static dyn Dialect,
     /// What its path said.
     pub params: Params,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body as it came.
     pub body: Bytes,
     /// What a look in place found.
@@ -33,9 +36,9 @@ impl Ask {
     ///
     /// # Errors
     /// When the body is not what the dialect allows at its top level.
-    pub fn read(dialect: &'static dyn Dialect, params: Params, body: Bytes) -> Result<Self, Fault> {
+    pub fn read(dialect: &'static dyn Dialect, params: Params, headers: HeaderMap, body: Bytes) -> Result<Self, Fault> {
         let peek = dialect.peek(&params, &body).map_err(canon::fields::BadField::into_client_fault)?;
-        Ok(Self { dialect, params, body, peek, canon: OnceLock::new() })
+        Ok(Self { dialect, params, headers, body, peek, canon: OnceLock::new() })
     }
 
     /// The request in the canon; read at most once.

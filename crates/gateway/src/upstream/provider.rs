@@ -1,11 +1,12 @@
 //! A provider as data: a row of `catalog/providers.toml` or of the user's own file. No code per provider.
 
 use canon::wire::Quirks;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// One provider row.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderRow {
     /// Where its API is, without the wire's own path, e.g. `https://api.openai.com/v1`; may hold `{region}`.

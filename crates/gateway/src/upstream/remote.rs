@@ -127,6 +127,13 @@ impl Remote {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = if stream { self.streamed.clone() } else { self.whole.clone() };
         *request.headers_mut() = self.headers.clone();
+        if self.is_same_wire(ask) {
+            for name in self.config.protocol.pass_headers() {
+                for value in ask.headers.get_all(*name) {
+                    request.headers_mut().append(HeaderName::from_static(name), value.clone());
+                }
+            }
+        }
         if stream {
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }

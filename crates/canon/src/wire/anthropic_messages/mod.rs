@@ -81,6 +81,10 @@ impl Protocol for AnthropicMessages {
         &[("anthropic-version", "2023-06-01")]
     }
 
+    fn pass_headers(&self) -> &'static [&'static str] {
+        &["anthropic-beta"]
+    }
+
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
         request::encode(request, target)
     }
