@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Name and text of every file in `folder`.
 fn files(folder: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).expect("the folder is there; `make reference` writes it");
     let file = |entry: fs::DirEntry| {
         let text = fs::read_to_string(entry.path()).expect("a page is readable text");
         (entry.file_name().into_string().expect("a page's name is text"), text)
