@@ -56,8 +56,7 @@ impl Listener {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
-            .max_buf_size(HEAD_BYTES)
-            .half_close(true);
+            .max_buf_size(HEAD_BYTES);
         builder.http2().timer(TokioTimer::new()).max_header_list_size(64 * 1024).max_concurrent_streams(1_000);
         loop {
             let accepted = tokio::select! {

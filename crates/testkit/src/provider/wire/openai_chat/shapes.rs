@@ -59,6 +59,8 @@ const MESSAGE: Kind = Kind::Tagged {
                 null("refusal", TEXT),
                 may("name", TEXT),
                 null("audio", Kind::Object(&[must("id", WORDS)])),
+                // What an answer said goes back whole, as the guides do it.
+                may("annotations", Kind::List { of: &Kind::Any, min: 0, max: 128 }),
                 null("function_call", CALLED_FUNCTION),
                 may("tool_calls", Kind::List { of: &TOOL_CALL, min: 1, max: 128 }),
             ],

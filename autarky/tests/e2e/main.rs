@@ -1,0 +1,16 @@
+//! The real binary, from outside: started, asked, put under load, killed. One module per story; `stage` sets them up.
+//! Counts are compared with counters that the binary does not own: the scripted provider's log, the load generator's
+//! tally. Nothing waits a fixed time: every wait is for something to come true, with a limit.
+
+mod failover;
+mod first_answer;
+mod footprint;
+#[cfg(feature = "house")]
+mod house;
+mod keys;
+mod own_death;
+mod passthrough;
+mod provider_death;
+mod reload;
+mod sdk;
+mod stage;

@@ -1,0 +1,173 @@
+"""The official OpenAI client for Python against a running gateway: what its users do, and what its types promise.
+
+    openai_chat.py BASE_URL MODEL (scripted|house)
+
+`scripted`: a provider behind the gateway whose answers are known. `house`: the model inside, whose words are its own.
+"""
+
+import json
+import sys
+
+import openai
+from pydantic import BaseModel
+
+base_url, model, behind = sys.argv[1:4]
+scripted = behind == "scripted"
+client = openai.OpenAI(base_url=base_url, api_key="unused", max_retries=0, timeout=120)
+user = [{"role": "user", "content": "Say hello. nonce-sdk"}]
+few = {"max_completion_tokens": 24, "temperature": 0}
+done = []
+
+
+def story(function):
+    function()
+    done.append(function.__name__)
+
+
+@story
+def models():
+    names = [entry.id for entry in client.models.list()]
+    assert model in names and "auto" in names, names
+    assert client.models.retrieve(model).id == model
+
+
+@story
+def create():
+    raw = client.chat.completions.with_raw_response.create(model=model, messages=user, **few)
+    assert raw.headers["x-autarky-request-id"].startswith("req_"), raw.headers
+    answer = raw.parse()
+    choice = answer.choices[0]
+    assert choice.message.role == "assistant" and choice.message.content, answer
+    assert choice.finish_reason in ("stop", "length"), answer
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0, answer.usage
+    assert 0 < answer.usage.completion_tokens <= 24, answer.usage
+    if scripted:
+        assert "nonce-sdk" in choice.message.content, answer
+
+
+def joined(chunks):
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+@story
+def stream():
+    whole = client.chat.completions.create(model=model, messages=user, **few).choices[0].message.content
+    chunks = list(client.chat.completions.create(model=model, messages=user, stream=True, **few))
+    assert joined(chunks) == whole, (joined(chunks), whole)
+    assert all(chunk.usage is None for chunk in chunks), "usage that nobody asked for"
+    assert [chunk for chunk in chunks if chunk.choices][-1].choices[0].finish_reason in ("stop", "length")
+
+
+@story
+def stream_with_usage():
+    options = {"include_usage": True}
+    chunks = list(client.chat.completions.create(model=model, messages=user, stream=True, stream_options=options, **few))
+    assert not chunks[-1].choices and chunks[-1].usage.completion_tokens > 0, chunks[-1]
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+@story
+def helper_stream():
+    with client.chat.completions.stream(model=model, messages=user, **few) as events:
+        kinds = {event.type for event in events}
+        final = events.get_final_completion()
+    assert {"chunk", "content.delta", "content.done"} <= kinds, kinds
+    assert final.choices[0].message.content
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+@story
+def structured_output():
+    asked = [{"role": "user", "content": "Ada is 36 years old. Who is it, and how old?"}]
+    answer = client.chat.completions.parse(model=model, messages=asked, response_format=Person, temperature=0, max_completion_tokens=200)
+    assert isinstance(answer.choices[0].message.parsed, Person), answer
+    loose = client.chat.completions.create(model=model, messages=asked + [{"role": "user", "content": "Answer as JSON."}], response_format={"type": "json_object"}, temperature=0, max_completion_tokens=200)
+    if loose.choices[0].finish_reason == "stop":
+        assert isinstance(json.loads(loose.choices[0].message.content), dict), loose
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather in a city",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False},
+        },
+    }
+]
+
+
+@story
+def tools_round_trip():
+    messages = [{"role": "user", "content": "What is the weather in Paris?"}]
+    demand = {"type": "function", "function": {"name": "get_weather"}}
+    bound = {"temperature": 0, "max_completion_tokens": 120}
+    answer = client.chat.completions.create(model=model, messages=messages, tools=TOOLS, tool_choice=demand, **bound)
+    call = answer.choices[0].message.tool_calls[0]
+    assert call.id and call.function.name == "get_weather", answer
+    assert isinstance(json.loads(call.function.arguments)["city"], str), call
+    chunks = list(client.chat.completions.create(model=model, messages=messages, tools=TOOLS, tool_choice="required", stream=True, **bound))
+    pieces = [piece for chunk in chunks if chunk.choices for piece in chunk.choices[0].delta.tool_calls or []]
+    assert pieces[0].id and pieces[0].function.name == "get_weather", pieces
+    json.loads("".join(piece.function.arguments or "" for piece in pieces if piece.index == 0))
+    messages += [answer.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "Sunny, 21 degrees."}]
+    last = client.chat.completions.create(model=model, messages=messages, tools=TOOLS, tool_choice="none", **bound)
+    assert last.choices[0].message.content and not last.choices[0].message.tool_calls, last
+
+
+@story
+def several_choices():
+    answer = client.chat.completions.create(model=model, messages=user, n=2, temperature=1, seed=7, max_completion_tokens=12)
+    assert [choice.index for choice in answer.choices] == [0, 1], answer
+    assert all(choice.message.content for choice in answer.choices), answer
+    chunks = client.chat.completions.create(model=model, messages=user, n=2, stream=True, max_completion_tokens=12)
+    ends = {choice.index: choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason}
+    assert set(ends) == {0, 1}, ends
+
+
+@story
+def log_probabilities():
+    answer = client.chat.completions.create(model=model, messages=user, logprobs=True, top_logprobs=2, temperature=0, max_completion_tokens=8)
+    tokens = answer.choices[0].logprobs.content
+    assert len(tokens) > 0 and all(token.logprob <= 0 and len(token.top_logprobs) == 2 for token in tokens), answer
+    spelled = bytes(byte for token in tokens for byte in token.bytes).decode()
+    assert spelled.startswith(answer.choices[0].message.content), (spelled, answer)
+
+
+@story
+def stop_texts():
+    if not scripted:
+        return
+    answer = client.chat.completions.create(model=model, messages=user, stop=[" is"])
+    assert " is" not in answer.choices[0].message.content and answer.choices[0].finish_reason == "stop", answer
+
+
+def fails(kind, status, ask):
+    try:
+        ask()
+    except openai.APIStatusError as error:
+        assert type(error) is kind and error.status_code == status, (type(error), error)
+        assert isinstance(error.body, dict) and error.body["message"] and error.code, error.body
+        assert error.response.headers["x-autarky-request-id"].startswith("req_")
+        return error
+    raise AssertionError(f"no {kind.__name__}")
+
+
+@story
+def errors():
+    ask = client.chat.completions.create
+    error = fails(openai.NotFoundError, 404, lambda: ask(model="no-such-model", messages=user))
+    assert error.code == "model_not_found" and error.param == "model", error.body
+    fails(openai.BadRequestError, 400, lambda: ask(model=model, messages=[]))
+    fails(openai.BadRequestError, 400, lambda: ask(model=model, messages=user, temperature=9))
+    fails(openai.BadRequestError, 400, lambda: ask(model=model, messages=user, temperature=9, stream=True))
+    stranger = openai.OpenAI(base_url=base_url, api_key="ak-wrong", max_retries=0)
+    fails(openai.AuthenticationError, 401, lambda: stranger.chat.completions.create(model=model, messages=user))
+
+
+print(f"openai {openai.__version__} for Python, {behind}: {len(done)} stories: {', '.join(done)}")
