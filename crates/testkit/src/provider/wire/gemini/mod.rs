@@ -101,7 +101,7 @@ impl Wire for Gemini {
                 json!([]),
             ),
             Trouble::ContentFilter => {
-                ("The prompt was blocked by a safety policy.".to_owned(), "INVALID_ARGUMENT", json!([]))
+                ("The prompt could not be submitted. This prompt contains sensitive words that violate Google's Responsible AI practices.".to_owned(), "INVALID_ARGUMENT", json!([]))
             }
             Trouble::TooLarge => ("Request payload size exceeds the limit.".to_owned(), "INVALID_ARGUMENT", json!([])),
         };
