@@ -166,3 +166,42 @@ fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 fn on(value: &Value, key: &str) -> bool {
     value.get(key) == Some(&Value::Bool(true))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar::{Asked, grammar};
+    use crate::provider::ask::{Choice, Offered, Speaker, Turn};
+    use crate::provider::reply::compose;
+    use crate::provider::script::{Answer, StopKind};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_answered_keeps_the_wires_grammar() {
+        let schema = json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+        let turns = vec![Turn { speaker: Speaker::User, text: "hello nonce-1".to_owned() }];
+        let tools = vec![Offered { name: "weather".to_owned(), schema }];
+        let plain =
+            Ask { model: "m".to_owned(), turns, tools, n: 1, stream: true, stream_usage: true, ..Ask::default() };
+        let forced = Ask { choice: Choice::Required, ..plain.clone() };
+        let cases = [
+            (&plain, Answer::default()),
+            (&plain, Answer { reasoning: Some("I think so.".to_owned()), ..Answer::default() }),
+            (&plain, Answer { refusal: Some("I cannot do that.".to_owned()), ..Answer::default() }),
+            (&plain, Answer { stop: Some(StopKind::Length), ..Answer::default() }),
+            (&forced, Answer { preamble: Some("Let me see.".to_owned()), ..Answer::default() }),
+        ];
+        for wire in WIRES {
+            let grammar = grammar(wire.id()).expect("grammar");
+            for (ask, answer) in &cases {
+                let reply = compose(ask, answer, 7);
+                let writing = Writing { ask, reply: &reply, now: 1 };
+                let stream = grammar.stream(&wire.stream(&writing).concat(), &Asked { usage: Some(true), n: Some(1) });
+                let whole = grammar.unary(wire.unary(&writing).to_string().as_bytes());
+                assert!(stream.is_well() && whole.is_well(), "{}: {stream:?} {whole:?}", wire.id());
+                assert_eq!((&stream.choices, stream.usage), (&whole.choices, whole.usage), "{}", wire.id());
+                assert_eq!(whole.choices[&0].calls.len(), usize::from(ask.choice == Choice::Required));
+            }
+        }
+    }
+}
