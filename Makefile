@@ -1,11 +1,12 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick bench
+.PHONY: help run test quick reference bench
 
 help:
-	@echo "make run     build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
-	@echo "make test    everything that must hold, with the time of each step"
-	@echo "make quick   the same without the engine: no C++ compiler, nothing installed"
-	@echo "make bench   the measurements"
+	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
+	@echo "make test        everything that must hold, with the time of each step"
+	@echo "make quick       the same without the engine: no C++ compiler, nothing installed"
+	@echo "make reference   write docs/reference anew"
+	@echo "make bench       the measurements"
 
 run:
 	@scripts/run $(ARGS)
@@ -15,6 +16,9 @@ test:
 
 quick:
 	@scripts/test quick
+
+reference:
+	@scripts/reference
 
 bench:
 	@if [ -x scripts/bench ]; then scripts/bench $(ARGS); else echo "error: there is no scripts/bench yet" >&2; exit 1; fi

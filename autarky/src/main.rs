@@ -3,6 +3,7 @@
 
 mod cmd;
 mod config;
+mod reference;
 mod weights;
 mod wiring;
 

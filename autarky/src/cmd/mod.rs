@@ -6,6 +6,7 @@ mod completions;
 mod house;
 mod keys;
 mod output;
+mod reference;
 mod serve;
 mod why;
 
@@ -40,6 +41,9 @@ enum Command {
     /// The model's own process; started by `serve`.
     #[command(hide = true)]
     HouseWorker,
+    /// Write the reference: docs/reference of the source.
+    #[command(hide = true)]
+    Reference(reference::Args),
 }
 
 /// Runs a command.
@@ -52,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::House(args) => house::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::HouseWorker => house::worker(),
+        Command::Reference(args) => reference::run(&args),
     };
     match result {
         Ok(code) => code,

@@ -11,6 +11,7 @@ pub(crate) mod secret;
 mod convert;
 
 pub(crate) use checked::{Checked, UnitSpec};
+pub(crate) use convert::NOT_YET;
 pub(crate) use place::{Problem, Problems, Severity};
 
 use std::path::Path;

@@ -256,7 +256,7 @@ impl Inbox {
     ///
     /// # Errors
     /// When the bytes are no frame.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let rest = &self.bytes[self.read..];
         let Some((prefix, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
@@ -284,7 +284,7 @@ mod tests {
             let mut ids = Vec::new();
             for chunk in bytes.chunks(size) {
                 inbox.space().extend_from_slice(chunk);
-                while let Some(frame) = inbox.next::<ToWorker>().unwrap() {
+                while let Some(frame) = inbox.frame::<ToWorker>().unwrap() {
                     match frame {
                         ToWorker::Cancel { id } | ToWorker::Gauge { id } => ids.push(id),
                         other => panic!("{other:?}"),
@@ -299,6 +299,6 @@ mod tests {
     fn a_monstrous_length_is_an_error_not_an_allocation() {
         let mut inbox = Inbox::default();
         inbox.space().extend_from_slice(&u32::MAX.to_le_bytes());
-        assert!(inbox.next::<ToWorker>().is_err());
+        assert!(inbox.frame::<ToWorker>().is_err());
     }
 }

@@ -6,6 +6,7 @@
 pub mod base32;
 pub mod cidr;
 pub mod feeder;
+pub mod flow;
 pub mod id;
 pub mod journal;
 pub mod keys;
@@ -22,6 +23,7 @@ mod cell;
 
 pub use cell::{Cell, Kind, Mismatch};
 pub use feeder::{Feeder, FeederError, FeederOptions, FeederStatus};
+pub use flow::{Flow, FlowKey};
 pub use id::RequestId;
 pub use journal::{Journal, JournalError, JournalOptions, JournalStatus};
 pub use keys::{Key, KeyError, KeyRing};

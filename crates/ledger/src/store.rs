@@ -3,6 +3,7 @@
 //! fed from the journal and may lag or be away; nobody on a request's path calls it.
 
 use crate::cell::Mismatch;
+use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::keys::Key;
 use crate::named::named;
@@ -175,6 +176,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store refuses.
     fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError>;
+
+    /// The flows of the rows that `filter` means and that were made for a client, in the order of their keys. The
+    /// filter's limit is not looked at.
+    ///
+    /// # Errors
+    /// The store refuses.
+    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>, StoreError> {
+        Ok(Flow::sum(&self.list(&Filter { limit: None, ..filter.clone() })?))
+    }
 
     /// Forgets up to `limit` rows begun before `before` (Unix microseconds), oldest first; returns how many.
     ///

@@ -2,6 +2,7 @@
 //! feature `testing` for stores outside this crate). It asserts; a store that refuses shows as the returned error.
 
 use crate::cidr::Cidr;
+use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::keys::{self, KeyError, KeyRing, Wish};
 use crate::named::Named;
@@ -18,6 +19,7 @@ pub fn all<S: Store>(mut fresh: impl FnMut() -> S) -> Result<(), StoreError> {
     feeding_twice_is_feeding_once(&fresh())?;
     lists_are_filtered_and_newest_first(&fresh())?;
     totals_add_up(&fresh())?;
+    flows_are_the_sums_of_the_rows(&fresh())?;
     old_rows_are_forgotten(&fresh())?;
     writers_beside_each_other_add_each_row_once(&fresh())?;
     keys_are_kept(&fresh())?;
@@ -203,6 +205,34 @@ fn totals_add_up(store: &impl Store) -> Result<(), StoreError> {
         let attempts: u64 = store.totals(dimension, &Filter::default())?.iter().map(|total| total.attempts).sum();
         assert_eq!(attempts, 4, "{dimension}");
     }
+    Ok(())
+}
+
+fn flows_are_the_sums_of_the_rows(store: &impl Store) -> Result<(), StoreError> {
+    let rows: Vec<Attempt> = (0..60)
+        .map(|number| Attempt {
+            mode: Mode::MEMBERS[number as usize % Mode::MEMBERS.len()],
+            outcome: Outcome::MEMBERS[number as usize / 3 % Outcome::MEMBERS.len()],
+            portability: (number % 2 == 0).then_some(Portability::Degraded),
+            input_tokens: (number % 4 > 0).then_some(number * 700),
+            cost_nanodollars: (number % 5 > 0).then_some(3),
+            region: None,
+            candidates: match number % 3 {
+                0 => Vec::new(),
+                1 => vec![Candidate { deployment: "a".into(), dropped: Some("lacks-tools".into()), score: None }],
+                _ => ["lacks-audio", "lacks-logprobs", "region"]
+                    .map(|reason| Candidate { deployment: "b".into(), dropped: Some(reason.into()), score: None })
+                    .to_vec(),
+            },
+            ..sample(number)
+        })
+        .collect();
+    store.append(&rows)?;
+    let flows = store.flows(&Filter { limit: Some(1), ..Filter::default() })?;
+    assert_eq!(flows, Flow::sum(&rows));
+    assert!(flows.len() > 10 && flows.len() < 60, "{}", flows.len());
+    let until = Some(rows[30].started);
+    assert_eq!(store.flows(&Filter { until, ..Filter::default() })?, Flow::sum(&rows[..30]));
     Ok(())
 }
 

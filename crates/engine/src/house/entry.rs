@@ -103,7 +103,14 @@ impl Entry {
     }
 
     /// Takes a frame in. `true`: the answer is complete.
-    pub(super) fn said(&mut self, model: &str, choice: u32, tokens: Vec<i32>, pieces: Vec<Piece>, end: Option<End>) -> bool {
+    pub(super) fn said(
+        &mut self,
+        model: &str,
+        choice: u32,
+        tokens: Vec<i32>,
+        pieces: Vec<Piece>,
+        end: Option<End>,
+    ) -> bool {
         let mut step = Step { choice, ..Step::default() };
         let at = choice as usize;
         let Some(voice) = self.submit.voices.get_mut(at) else { return false };
@@ -112,7 +119,7 @@ impl Entry {
         if !self.started {
             self.started = true;
             let id = format!("house-{:016x}", self.nonce);
-            step.events.push(Event::Start(Head { id, model: model.to_owned(), created: None, extras: Extras::new() }));
+            step.events.push(Event::Start(Head { id, model: model.to_owned(), ..Head::default() }));
         }
         for piece in pieces {
             self.piece(choice, piece, &mut step.events);

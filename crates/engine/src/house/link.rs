@@ -79,7 +79,7 @@ impl Link {
     /// The next frame; `None`: the child is gone. Safe to cancel.
     pub(super) async fn next(&mut self) -> Option<FromWorker> {
         loop {
-            match self.inbox.next() {
+            match self.inbox.frame() {
                 Ok(Some(frame)) => return Some(frame),
                 Ok(None) => {}
                 Err(error) => {

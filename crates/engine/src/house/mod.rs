@@ -240,7 +240,8 @@ fn readable(request: &Request) -> Result<(), Fault> {
 }
 
 fn random() -> Result<u64, Fault> {
-    getrandom::u64().map_err(|error| Fault::gateway(FaultKind::Internal, format!("the system gives no random numbers: {error}")))
+    getrandom::u64()
+        .map_err(|error| Fault::gateway(FaultKind::Internal, format!("the system gives no random numbers: {error}")))
 }
 
 fn unavailable() -> HouseState {

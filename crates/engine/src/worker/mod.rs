@@ -67,7 +67,7 @@ impl Ear {
     /// The next frame; `None`: the parent is gone.
     fn next(&mut self) -> Result<Option<ToWorker>, WorkerError> {
         loop {
-            if let Some(frame) = self.inbox.next()? {
+            if let Some(frame) = self.inbox.frame()? {
                 return Ok(Some(frame));
             }
             let count = self.socket.read(&mut self.chunk)?;

@@ -26,7 +26,9 @@ pub(crate) const BATCH: u32 = 512;
 pub(crate) enum LoadError {
     #[error("the weights `{0}` do not exist; fetch them or correct `gguf`")]
     Missing(String),
-    #[error("the weights `{path}` cannot be loaded ({cause}); is it a whole GGUF file of a model that llama.cpp knows?")]
+    #[error(
+        "the weights `{path}` cannot be loaded ({cause}); is it a whole GGUF file of a model that llama.cpp knows?"
+    )]
     Weights { path: String, cause: String },
     #[error("the adapter `{path}` cannot be loaded ({cause}); was it trained for these weights?")]
     Adapter { path: String, cause: String },
@@ -78,7 +80,8 @@ impl Model {
         let pieces = vocab.tokens().map(|token| vocab.token_to_piece(token, false, None).into_boxed_slice()).collect();
         let special = |token: LlamaToken| {
             let known = (0..vocab.n_tokens()).contains(&token.0);
-            String::from_utf8(if known { vocab.token_to_piece(token, true, None) } else { Vec::new() }).unwrap_or_default()
+            String::from_utf8(if known { vocab.token_to_piece(token, true, None) } else { Vec::new() })
+                .unwrap_or_default()
         };
         let (bos, eos) = (special(vocab.bos()), special(vocab.eos()));
         let source = llama.chat_template(None).ok().and_then(|template| template.to_string().ok());

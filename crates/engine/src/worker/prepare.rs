@@ -7,8 +7,8 @@ use super::speech::Speech;
 use super::tools::{self, Calls, Form};
 use crate::HouseOptions;
 use crate::protocol::{Refusal, Resume, Submit};
-use canon::wire::{Dialect, Params, openai_chat::OpenAiChat};
 use canon::media::{MediaKind, Source};
+use canon::wire::{Dialect, Params, openai_chat::OpenAiChat};
 use canon::{Message, Part, Request, Role, Tool};
 use llama_cpp_2::sampling::LlamaSampler;
 use serde_json::{Map, Value, json};
@@ -67,7 +67,10 @@ pub(crate) fn prompt(model: &Model, request: &Request) -> Result<Vec<i32>, Refus
     let mut prefill = None;
     for (index, message) in request.messages.iter().enumerate() {
         let last = index + 1 == request.messages.len();
-        if last && message.role == Role::Assistant && !message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. })) {
+        if last
+            && message.role == Role::Assistant
+            && !message.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }))
+        {
             // The answer has already begun: it goes on from there.
             prefill = Some(plain(&message.parts, index)?);
             break;
@@ -172,7 +175,10 @@ fn plain(parts: &[Part], index: usize) -> Result<String, Refusal> {
                 _ => return Err(unable(&format!("messages[{index}].content"), "this model reads text only")),
             },
             Part::Native { .. } => {
-                return Err(unable(&format!("messages[{index}].content"), "a part of this type is unknown to the house model"));
+                return Err(unable(
+                    &format!("messages[{index}].content"),
+                    "a part of this type is unknown to the house model",
+                ));
             }
             Part::Reasoning { .. } | Part::ToolCall { .. } | Part::ToolResult { .. } => {}
         }
@@ -266,7 +272,9 @@ fn taste(request: &Request, seed: u64) -> Result<Taste, Refusal> {
     let silent = sampling.temperature.is_none() && sampling.top_p.is_none();
     let (temperature, top_p, top_k) = if silent { (0.7, 0.95, 40) } else { (1.0, 1.0, 0) };
     let within = |name: &str, value: Option<f64>, default: f64, low: f64, high: f64| match value {
-        Some(value) if !(low..=high).contains(&value) => Err(invalid(name, format!("must be between {low} and {high}"))),
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(invalid(name, format!("must be between {low} and {high}")))
+        }
         value => Ok(value.unwrap_or(default) as f32),
     };
     Ok(Taste {

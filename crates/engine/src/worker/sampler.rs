@@ -151,7 +151,9 @@ pub(crate) fn likely(logits: &[f32], token: i32, count: usize, bytes: impl Fn(i3
     let (_, top) = best(logits);
     let sum: f64 = logits.iter().map(|logit| f64::from((logit - top).exp())).sum();
     let base = f64::from(top) + sum.ln();
-    let of = |id: i32| usize::try_from(id).ok().and_then(|at| logits.get(at)).map_or(f64::NEG_INFINITY, |l| f64::from(*l) - base);
+    let of = |id: i32| {
+        usize::try_from(id).ok().and_then(|at| logits.get(at)).map_or(f64::NEG_INFINITY, |l| f64::from(*l) - base)
+    };
     let mut order: Vec<(f32, i32)> = Vec::new();
     if count > 0 {
         order.extend(logits.iter().copied().zip(0_i32..));

@@ -111,7 +111,8 @@ impl Speech {
 
     /// Where the first stop text or call begins; `None` inside: it is a call.
     fn first_match(&self) -> Option<(usize, Option<String>)> {
-        let stop = self.stops.iter().filter_map(|stop| Some((self.held.find(stop.as_str())?, stop))).min_by_key(|(at, _)| *at);
+        let stop =
+            self.stops.iter().filter_map(|stop| Some((self.held.find(stop.as_str())?, stop))).min_by_key(|(at, _)| *at);
         let call = self.listens.then(|| self.held.find(OPEN)).flatten();
         match (stop, call) {
             (Some((at, _)), Some(call)) if call < at => Some((call, None)),

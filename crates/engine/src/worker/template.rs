@@ -76,7 +76,8 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
             let pad = " ".repeat(width);
             let form = serde_json::ser::PrettyFormatter::with_indent(pad.as_bytes());
             let mut bytes = Vec::new();
-            serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut bytes, form)).map_err(failed)?;
+            serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut bytes, form))
+                .map_err(failed)?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
@@ -88,7 +89,8 @@ fn python_json(value: &Json) -> String {
     match value {
         Json::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),
         Json::Object(fields) => {
-            let fields = fields.iter().map(|(key, value)| format!("{}: {}", Json::from(key.as_str()), python_json(value)));
+            let fields =
+                fields.iter().map(|(key, value)| format!("{}: {}", Json::from(key.as_str()), python_json(value)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),

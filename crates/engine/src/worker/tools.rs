@@ -181,7 +181,8 @@ fn prefix_refs(schema: &mut Value, prefix: &str) {
             }
             for home in HOMES {
                 if let Some(Value::Object(definitions)) = fields.get_mut(home) {
-                    *definitions = std::mem::take(definitions).into_iter().map(|(k, v)| (format!("{prefix}{k}"), v)).collect();
+                    *definitions =
+                        std::mem::take(definitions).into_iter().map(|(k, v)| (format!("{prefix}{k}"), v)).collect();
                 }
             }
             fields.values_mut().for_each(|value| prefix_refs(value, prefix));
@@ -243,7 +244,8 @@ mod tests {
         let Form::Calls(may) = form_of(&request(None, OutputFormat::Text)) else { panic!() };
         assert!(may.starts_with("root ::= \"<tool_call>\\n\" "), "{may}");
         assert!(may.contains("{0,7}") && may.contains("\\\"look\\\"") && may.contains("\\\"now\\\""), "{may}");
-        let Form::Fixed(must) = form_of(&request(Some(ToolChoice::Function("now".to_owned())), OutputFormat::Text)) else {
+        let Form::Fixed(must) = form_of(&request(Some(ToolChoice::Function("now".to_owned())), OutputFormat::Text))
+        else {
             panic!()
         };
         assert!(!must.contains("look"), "{must}");

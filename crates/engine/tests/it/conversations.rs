@@ -53,7 +53,8 @@ fn several_choices_are_several_answers_to_one_prompt() {
         let events = collect(&mut answer).await.unwrap();
         let response = answer::fold(&events).unwrap();
         assert_eq!(response.choices.len(), 3);
-        let words: Vec<String> = response.choices.iter().map(|one| one.parts[0].as_text().unwrap().to_owned()).collect();
+        let words: Vec<String> =
+            response.choices.iter().map(|one| one.parts[0].as_text().unwrap().to_owned()).collect();
         assert!(words[0] != words[1] || words[1] != words[2], "{words:?}");
         let made: usize = (0..3).map(|choice| answer.tokens(choice).len()).sum();
         assert_eq!(response.usage.output, Some(made as u64));
@@ -96,7 +97,7 @@ fn an_answer_that_has_begun_goes_on_from_there() {
     with_house(async |house| {
         let asked = (Role::User, PLANETS);
         let all = text(house, &request(&[asked])).await;
-        let (begun, rest) = all.split_at(all.find("Mars").unwrap());
+        let (begun, rest) = all.split_at(all.find(" Mars").unwrap());
         let on = text(house, &request(&[asked, (Role::Assistant, begun)])).await;
         assert!(on.starts_with(rest), "{on:?} does not go on with {rest:?}");
     });

@@ -1,7 +1,7 @@
 //! Greedy answers are llama.cpp's own: tokens and text equal what `reference.py` recorded from llama-cpp-python on the
 //! same file, one conversation at a time.
 
-use super::{request, whole, with_own_house, weights};
+use super::{request, weights, whole, with_own_house};
 use canon::{Role, StopReason};
 use serde_json::Value;
 
@@ -35,7 +35,13 @@ fn greedy_tokens_and_text_equal_llama_cpp() {
                 let ended = answer.choices[0].stop.reason == StopReason::End;
                 if tokens != ids || answer.text() != case["text"] || ended != (case["finish"] == "stop") {
                     let at = tokens.iter().zip(&ids).take_while(|(a, b)| a == b).count();
-                    wrong.push(format!("{}: equal up to token {at} of {}\n  ours:   {:?}\n  theirs: {}", case["name"], ids.len(), answer.text(), case["text"]));
+                    wrong.push(format!(
+                        "{}: equal up to token {at} of {}\n  ours:   {:?}\n  theirs: {}",
+                        case["name"],
+                        ids.len(),
+                        answer.text(),
+                        case["text"]
+                    ));
                 }
             }
             assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));

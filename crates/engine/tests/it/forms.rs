@@ -62,9 +62,9 @@ fn fits(value: &Value, schema: &Value) -> bool {
             items.len() as u64 <= schema["maxItems"].as_u64().unwrap_or(u64::MAX)
                 && items.iter().all(|item| fits(item, &schema["items"]))
         }),
-        Some("string") => value.as_str().is_some_and(|text| {
-            text.chars().count() as u64 <= schema["maxLength"].as_u64().unwrap_or(u64::MAX)
-        }),
+        Some("string") => value
+            .as_str()
+            .is_some_and(|text| text.chars().count() as u64 <= schema["maxLength"].as_u64().unwrap_or(u64::MAX)),
         Some("integer") => value.is_i64() || value.is_u64(),
         Some("number") => value.is_number(),
         Some("boolean") => value.is_boolean(),

@@ -1,6 +1,6 @@
 //! What does not fit: the context window, the queue, the deadline, files that are no weights.
 
-use super::{command, request, soon, text, user, weights, whole, with_own_house, RUNTIME};
+use super::{RUNTIME, command, request, soon, text, user, weights, whole, with_own_house};
 use canon::{FaultKind, Retry, Role, Side, StopReason};
 use engine::{House, HouseOptions, HouseState};
 use std::time::Duration;
@@ -74,7 +74,10 @@ fn a_full_queue_refuses_at_once_and_says_how_long_to_wait() {
             long.sampling.max_output_tokens = Some(64);
             let mut answers: Vec<_> = (0..4).map(|_| house.generate(&long, soon()).unwrap()).collect();
             let fault = house.generate(&long, soon()).unwrap_err();
-            assert_eq!((fault.kind, fault.client_status(), fault.retry), (FaultKind::Overloaded, 503, Retry::Elsewhere));
+            assert_eq!(
+                (fault.kind, fault.client_status(), fault.retry),
+                (FaultKind::Overloaded, 503, Retry::Elsewhere)
+            );
             assert!(fault.retry_after.unwrap() >= Duration::from_secs(1));
             assert!(answers[3].next().await.unwrap().is_ok(), "those who wait are served");
             drop(answers);

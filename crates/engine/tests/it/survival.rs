@@ -104,7 +104,7 @@ fn two_hundred_streams_half_of_them_dropped_leave_nothing_behind() {
         |_| {},
         async |house| {
             let mut after = Vec::new();
-            for round in 0..3 {
+            for round in 0..2 {
                 let mut answers: Vec<Option<Answer>> = (0..200)
                     .map(|at| {
                         let mut request = user(&format!("Round {round}: say something about the number {at}."));
@@ -130,7 +130,7 @@ fn two_hundred_streams_half_of_them_dropped_leave_nothing_behind() {
                 after.push(resident(house.pid().await.unwrap()));
             }
             eprintln!("the child's memory after each round: {after:?} KiB");
-            assert!(after[2] < after[1] + 8 * 1024, "memory grows: {after:?} KiB");
+            assert!(after[1] < after[0] + 8 * 1024, "memory grows: {after:?} KiB");
         },
     );
 }

@@ -2,10 +2,12 @@
 //! because the journal is what is durable; `persist` syncs before a segment of it goes. Reads go over a connection of
 //! their own and wait for no writer. May touch: the database's files. Never here: what rows mean.
 
+mod flows;
 mod keys;
 mod rows;
 mod schema;
 
+use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::journal::lock;
 use crate::keys::Key;
@@ -118,6 +120,10 @@ impl Store for Sqlite {
 
     fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError> {
         rows::totals(&self.reader(), by, filter)
+    }
+
+    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>, StoreError> {
+        flows::flows(&self.reader(), filter)
     }
 
     fn purge(&self, before: i64, limit: u32) -> Result<u64, StoreError> {

@@ -101,7 +101,7 @@ fn total(row: &Row<'_>) -> rusqlite::Result<Total> {
 }
 
 /// `filter` as a condition and its values.
-fn condition(filter: &Filter) -> (String, Vec<Value>) {
+pub(super) fn condition(filter: &Filter) -> (String, Vec<Value>) {
     let text = |text: &str| Value::Text(text.to_owned());
     let parts = [
         ("started >= ?", filter.from.map(Value::Integer)),

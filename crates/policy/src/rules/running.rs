@@ -32,7 +32,7 @@ pub struct Timeouts {
     pub deadline_ms: u64,
     /// One attempt until its connection stands.
     pub connect_ms: u64,
-    /// One attempt until its first token; for an answer that is not streamed, until the whole answer.
+    /// One attempt until its first token; an answer that is not streamed has until the deadline.
     pub first_token_ms: u64,
     /// Silence between two tokens.
     pub silence_ms: u64,

@@ -1,0 +1,175 @@
+//! What was asked of whom, summed: one row per product, task, model, parties and shape of request, small enough that a
+//! report over millions of attempts holds it whole. Pure; a store that can sum does so itself and must agree with
+//! `Flow::sum`. Only attempts for a client count: shadows, drills and replays say nothing about dependence.
+
+use crate::record::{Attempt, Mode, Name, Outcome, Portability};
+use std::collections::HashMap;
+
+/// Sizes of prompts in tokens at which a new bucket begins.
+pub const SIZES: [u64; 3] = [1_000, 8_000, 32_000];
+
+/// What a dropped candidate can have lacked, as the plan's reasons say it; bit `n` of `FlowKey::lacked` is the n-th.
+pub const LACKS: [&str; 7] = [
+    "lacks-tools",
+    "lacks-images",
+    "lacks-audio",
+    "lacks-documents",
+    "lacks-structured",
+    "lacks-reasoning",
+    "lacks-logprobs",
+];
+
+/// The modes in which an attempt is made for a client.
+pub const CLIENT_MODES: [Mode; 3] = [Mode::Live, Mode::Hedge, Mode::Takeover];
+
+/// What the attempts of one flow have in common; `None`: they do not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// The product that asked.
+    pub product: Option<Name>,
+    /// The kind of task.
+    pub class: Option<Name>,
+    /// The wire the client spoke.
+    pub dialect: Option<Name>,
+    /// The model as the client named it.
+    pub requested_model: Option<Name>,
+    /// The deployment.
+    pub deployment: Option<Name>,
+    /// The API counterparty.
+    pub provider: Option<Name>,
+    /// The model that answered.
+    pub model: Option<Name>,
+    /// Who trained it.
+    pub maker: Option<Name>,
+    /// Whose machines ran it.
+    pub host: Option<Name>,
+    /// Who bills.
+    pub invoicer: Option<Name>,
+    /// Our account.
+    pub account: Option<Name>,
+    /// Where it ran.
+    pub region: Option<Name>,
+    /// The model's family.
+    pub family: Option<Name>,
+    /// How freely the requests could go elsewhere.
+    pub portability: Option<Portability>,
+    /// The feature that locks them in.
+    pub locked_by: Option<Name>,
+    /// The bucket of `SIZES` that the prompt falls into, from 0; `None`: its size is unknown.
+    pub size: Option<u8>,
+    /// What candidates were dropped for lacking, one bit per entry of `LACKS`: the request, or its product, needs it.
+    pub lacked: u8,
+}
+
+/// One flow. Sums count what is known; the counts of unknowns say what they leave out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// What its attempts have in common.
+    pub key: FlowKey,
+    /// Attempts.
+    pub attempts: u64,
+    /// Of these, answered. One request has one answer, so these are requests.
+    pub answered: u64,
+    /// Tokens of prompts and answers.
+    pub tokens: u64,
+    /// Answered attempts without token counts.
+    pub uncounted: u64,
+    /// The known costs, billionths of a US dollar.
+    pub cost_nanodollars: i64,
+    /// Answered attempts whose cost is unknown.
+    pub unpriced: u64,
+    /// The largest prompt in tokens, where any is known.
+    pub largest: Option<u64>,
+    /// When the first attempt began, Unix microseconds.
+    pub first: i64,
+    /// When the last attempt began, Unix microseconds.
+    pub last: i64,
+}
+
+impl FlowKey {
+    /// The key of the flow that `row` belongs to.
+    #[must_use]
+    pub fn of(row: &Attempt) -> Self {
+        let lacked = |reason: &&str| row.candidates.iter().any(|one| one.dropped.as_deref() == Some(*reason));
+        Self {
+            product: row.product.clone(),
+            class: row.class.clone(),
+            dialect: row.dialect.clone(),
+            requested_model: row.requested_model.clone(),
+            deployment: row.deployment.clone(),
+            provider: row.provider.clone(),
+            model: row.resolved_model.clone(),
+            maker: row.maker.clone(),
+            host: row.host.clone(),
+            invoicer: row.invoicer.clone(),
+            account: row.account.clone(),
+            region: row.region.clone(),
+            family: row.family.clone(),
+            portability: row.portability,
+            locked_by: row.locked_by.clone(),
+            size: row.input_tokens.map(bucket),
+            lacked: LACKS.iter().enumerate().fold(0, |mask, (at, reason)| mask | u8::from(lacked(&reason)) << at),
+        }
+    }
+}
+
+impl Flow {
+    /// The flow that is one attempt.
+    #[must_use]
+    pub fn of(row: &Attempt) -> Self {
+        let answered = u64::from(row.outcome == Outcome::Ok);
+        let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
+        Self {
+            key: FlowKey::of(row),
+            attempts: 1,
+            answered,
+            tokens: row.input_tokens.unwrap_or(0).saturating_add(row.output_tokens.unwrap_or(0)),
+            uncounted: if counted { 0 } else { answered },
+            cost_nanodollars: row.cost_nanodollars.unwrap_or(0),
+            unpriced: if row.cost_nanodollars.is_some() { 0 } else { answered },
+            largest: row.input_tokens,
+            first: row.started,
+            last: row.started,
+        }
+    }
+
+    /// Adds `other`, whose key is not looked at.
+    pub fn add(&mut self, other: &Self) {
+        self.attempts += other.attempts;
+        self.answered += other.answered;
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.uncounted += other.uncounted;
+        self.cost_nanodollars = self.cost_nanodollars.saturating_add(other.cost_nanodollars);
+        self.unpriced += other.unpriced;
+        self.largest = self.largest.max(other.largest);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+
+    /// `flows` with those of equal keys added up, in the order of their keys.
+    #[must_use]
+    pub fn merged(flows: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut sums: HashMap<FlowKey, Self> = HashMap::new();
+        for flow in flows {
+            match sums.get_mut(&flow.key) {
+                Some(sum) => sum.add(&flow),
+                None => {
+                    sums.insert(flow.key.clone(), flow);
+                }
+            }
+        }
+        let mut list: Vec<Self> = sums.into_values().collect();
+        list.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        list
+    }
+
+    /// The flows of those of `rows` that were made for a client, in the order of their keys.
+    #[must_use]
+    pub fn sum<'a>(rows: impl IntoIterator<Item = &'a Attempt>) -> Vec<Self> {
+        Self::merged(rows.into_iter().filter(|row| CLIENT_MODES.contains(&row.mode)).map(Self::of))
+    }
+}
+
+fn bucket(tokens: u64) -> u8 {
+    SIZES.iter().fold(0, |bucket, from| bucket + u8::from(tokens >= *from))
+}
