@@ -67,3 +67,61 @@ fn bad_bodies_are_named() {
     }
     assert!(dialect.peek(&Params::default(), b"{\"model\":\"a\",\"messages\":[], \"x\": \xff}").is_err());
 }
+
+fn frame(data: &str) -> canon::frame::Frame {
+    let mut frames = Vec::new();
+    let text = format!("data: {data}\n\n");
+    canon::frame::SseReader::default().push(bytes::Bytes::from(text), &mut frames).expect("small");
+    frames.remove(0)
+}
+
+fn chunk(index: u32, delta: &str, finish: &str) -> canon::frame::Frame {
+    frame(&format!(
+        r#"{{"id":"c","model":"m","created":1,"choices":[{{"index":{index},"delta":{delta},"finish_reason":{finish}}}]}}"#
+    ))
+}
+
+fn call(index: u32, id: &str, arguments: &str) -> String {
+    let first = if id.is_empty() { String::new() } else { format!(r#""id":"{id}","type":"function","#) };
+    let name = if id.is_empty() { String::new() } else { format!(r#""name":"f{index}","#) };
+    let arguments = serde_json::Value::from(arguments);
+    format!(r#"{{"tool_calls":[{{"index":{index},{first}"function":{{{name}"arguments":{arguments}}}}}]}}"#)
+}
+
+#[test]
+fn calls_written_in_turns_are_told_one_after_the_other() {
+    let deltas = [call(0, "a", "{\"x\""), call(1, "b", "{"), call(0, "", ":1}"), call(1, "", "}")];
+    let mut frames: Vec<_> = deltas.iter().map(|delta| chunk(0, delta, "null")).collect();
+    frames.push(chunk(0, "{}", "\"tool_calls\""));
+    let chat = canon::wire::protocol("openai-chat").expect("listed");
+    let events = canon::wire::decode_all(chat, &frames).expect("valid");
+    let mut open = None;
+    for event in &events {
+        match event {
+            canon::Event::PartStart { at, .. } => assert_eq!(open.replace(*at), None),
+            canon::Event::Delta { at, .. } => assert_eq!(open, Some(*at)),
+            canon::Event::PartEnd { at } => assert_eq!(open.take(), Some(*at)),
+            _ => {}
+        }
+    }
+    let whole = canon::answer::fold(&events).expect("complete");
+    let said = whole.choices[0].parts.iter().map(|part| match part {
+        canon::Part::ToolCall { call_id, arguments, .. } => (call_id.as_str(), arguments.as_str()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [("a", "{\"x\":1}"), ("b", "{}")]);
+}
+
+#[test]
+fn one_of_two_choices_is_no_whole_answer() {
+    let chat = canon::wire::protocol("openai-chat").expect("listed");
+    let mut scan = chat.scan();
+    for frame in
+        [chunk(0, r#"{"content":"a"}"#, "null"), chunk(1, r#"{"content":"b"}"#, "null"), chunk(0, "{}", "\"stop\"")]
+    {
+        scan.frame(&frame).expect("fine");
+    }
+    assert_eq!(scan.close(), None);
+    scan.frame(&chunk(1, "{}", "\"length\"")).expect("fine");
+    assert!(scan.close().is_some());
+}

@@ -90,6 +90,7 @@ mod tests {
     fn strict_providers_take_every_request() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", "application/json".parse().expect("header"));
+        headers.insert("anthropic-version", "2023-06-01".parse().expect("header"));
         for wire in WIRES {
             for fixture in of(wire.id()).requests {
                 let body = fixture.body.to_string();

@@ -4,6 +4,7 @@
 
 mod look;
 mod openai;
+mod orphans;
 mod quirks;
 mod traits;
 mod writer;

@@ -65,6 +65,9 @@ fn kind(status: u16, word: Option<&str>, message: &str) -> FaultKind {
     if message.contains("credit balance is too low") {
         return FaultKind::Billing;
     }
+    if message.contains("API usage limits") {
+        return FaultKind::QuotaExhausted;
+    }
     if message.contains("content filtering policy") {
         return FaultKind::ContentFilter;
     }

@@ -107,6 +107,9 @@ fn kind(code: u16, word: &str, message: &str, details: &[Value]) -> FaultKind {
     if reason.starts_with("BILLING") || message.contains("enable billing") || message.contains("billing account") {
         return FaultKind::Billing;
     }
+    if message.contains("Responsible AI practices") {
+        return FaultKind::ContentFilter;
+    }
     if message.contains("exceeds the maximum number of tokens") {
         return FaultKind::ContextLength;
     }

@@ -1,18 +1,27 @@
 //! The wires a scripted provider speaks. To add one: a folder that implements `Wire`, and a line in `WIRES`.
 //! Pure: bodies in, bodies out. A wire refuses what the real API refuses and says everything in the API's own shape.
 
+pub mod anthropic_messages;
+pub mod gemini;
 pub mod openai_chat;
+pub mod openai_responses;
 
 use super::ask::Ask;
 use super::fault::Trouble;
 use super::reply::Reply;
-use super::shape::Refusal;
+use super::shape::{Problem, Refusal};
 use bytes::Bytes;
 use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
 use serde_json::Value;
 
 /// Every wire.
-pub static WIRES: &[&dyn Wire] = &[&openai_chat::OpenAiChat];
+pub static WIRES: &[&dyn Wire] = &[
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+];
 
 /// The wire called `name`.
 #[must_use]
@@ -110,5 +119,89 @@ pub trait Wire: Sync {
     /// Headers of every answer.
     fn headers(&self, serial: u64) -> Vec<(&'static str, String)> {
         vec![("x-request-id", format!("req_{serial:032x}"))]
+    }
+}
+
+/// The body of a request, as JSON.
+fn json_body(incoming: &Incoming<'_>) -> Result<Value, Refusal> {
+    let mime = incoming.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !mime.starts_with("application/json") {
+        return Err(Refusal::rule("", format!("content-type: must be application/json, not '{mime}'"), None));
+    }
+    serde_json::from_slice(incoming.body)
+        .map_err(|error| Refusal::rule("", format!("The request body is not valid JSON: {error}"), None))
+}
+
+/// A refusal in plain words, for APIs whose own words are free.
+fn problem_words(refusal: &Refusal) -> String {
+    match &refusal.problem {
+        Problem::Unknown => "Extra inputs are not permitted".to_owned(),
+        Problem::Missing => "Field required".to_owned(),
+        Problem::Type { expected, got } => format!("Input should be {expected}, not {got}"),
+        Problem::Word { got, known } => format!("Input '{got}' should be one of {}", known.join(", ")),
+        Problem::Below { min, .. } => format!("Input should be greater than or equal to {min}"),
+        Problem::Above { max, .. } => format!("Input should be less than or equal to {max}"),
+        Problem::Long { max, .. } => format!("Input should have at most {max} items"),
+        Problem::Short { min, .. } => format!("Input should have at least {min} items"),
+        Problem::Rule { message, .. } => message.clone(),
+    }
+}
+
+/// A server-sent event named by its own `type`.
+fn named_event(body: &Value) -> Bytes {
+    Bytes::from(format!("event: {}\ndata: {body}\n\n", text(body, "type")))
+}
+
+/// The string under `key`; empty when there is none.
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The list under `key`; empty when there is none.
+fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether `key` is true.
+fn on(value: &Value, key: &str) -> bool {
+    value.get(key) == Some(&Value::Bool(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar::{Asked, grammar};
+    use crate::provider::ask::{Choice, Offered, Speaker, Turn};
+    use crate::provider::reply::compose;
+    use crate::provider::script::{Answer, StopKind};
+    use serde_json::json;
+
+    #[test]
+    fn what_is_answered_keeps_the_wires_grammar() {
+        let schema = json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}});
+        let turns = vec![Turn { speaker: Speaker::User, text: "hello nonce-1".to_owned() }];
+        let tools = vec![Offered { name: "weather".to_owned(), schema }];
+        let plain =
+            Ask { model: "m".to_owned(), turns, tools, n: 1, stream: true, stream_usage: true, ..Ask::default() };
+        let forced = Ask { choice: Choice::Required, ..plain.clone() };
+        let cases = [
+            (&plain, Answer::default()),
+            (&plain, Answer { reasoning: Some("I think so.".to_owned()), ..Answer::default() }),
+            (&plain, Answer { refusal: Some("I cannot do that.".to_owned()), ..Answer::default() }),
+            (&plain, Answer { stop: Some(StopKind::Length), ..Answer::default() }),
+            (&forced, Answer { preamble: Some("Let me see.".to_owned()), ..Answer::default() }),
+        ];
+        for wire in WIRES {
+            let grammar = grammar(wire.id()).expect("grammar");
+            for (ask, answer) in &cases {
+                let reply = compose(ask, answer, 7);
+                let writing = Writing { ask, reply: &reply, now: 1 };
+                let stream = grammar.stream(&wire.stream(&writing).concat(), &Asked { usage: Some(true), n: Some(1) });
+                let whole = grammar.unary(wire.unary(&writing).to_string().as_bytes());
+                assert!(stream.is_well() && whole.is_well(), "{}: {stream:?} {whole:?}", wire.id());
+                assert_eq!((&stream.choices, stream.usage), (&whole.choices, whole.usage), "{}", wire.id());
+                assert_eq!(whole.choices[&0].calls.len(), usize::from(ask.choice == Choice::Required));
+            }
+        }
     }
 }

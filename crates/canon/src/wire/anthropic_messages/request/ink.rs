@@ -11,6 +11,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// Most cache marks the wire takes.
 const MOST_MARKS: usize = 4;
 
+/// Lifetimes of a cache entry that the wire knows.
+const LIFETIMES: [&str; 2] = ["5m", "1h"];
+
 /// Keeps what is needed while a request is written.
 pub(super) struct Ink<'a> {
     /// Losses, and whether the request is at home.
@@ -43,7 +46,11 @@ impl<'a> Ink<'a> {
             self.mark += 1;
             if self.pen.home || place < MOST_MARKS / 2 || place + MOST_MARKS / 2 >= self.marks {
                 let mut value = block::typed("ephemeral");
-                put(&mut value, "ttl", mark.ttl.clone());
+                let ttl = mark.ttl.as_deref().filter(|ttl| self.pen.home || LIFETIMES.contains(ttl));
+                if ttl.is_none() && mark.ttl.is_some() {
+                    self.pen.weaken(format!("{path}.cache_control.ttl"));
+                }
+                put(&mut value, "ttl", ttl);
                 body.insert("cache_control".to_owned(), Value::Object(value));
             } else {
                 self.pen.drop(format!("{path}.cache_control"));

@@ -5,6 +5,7 @@ use super::ink::Ink;
 use super::messages::plain_or_list;
 use crate::Extras;
 use crate::wire::anthropic_messages::block;
+use crate::wire::orphans::RESULT;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -152,7 +153,7 @@ fn as_words(result: &Value) -> Value {
         }
         _ => String::new(),
     };
-    json!({"type": "text", "text": format!("Result of an earlier tool call:\n{words}")})
+    json!({"type": "text", "text": format!("{RESULT}\n{words}")})
 }
 
 /// A conversation has at least one message, and the user opens it.

@@ -5,11 +5,12 @@ use crate::Extras;
 use crate::request::{Request, Tool, ToolChoice};
 use crate::wire::gemini::ID;
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, orphans};
 use serde_json::{Value, json};
 
 pub(in crate::wire::gemini) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut pen = Writer::new(request.origin, ID);
+    let request = &*orphans::mend(request, &mut pen);
     let mut body = Extras::new();
     let (mut system, contents) = contents::encode(request, target, &mut pen);
     if settings::refuses_form(request, target, pen.home)

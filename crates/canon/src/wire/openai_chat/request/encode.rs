@@ -6,7 +6,7 @@ use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target, openai};
+use crate::wire::{Encoded, Target, openai, orphans};
 use serde_json::{Value, json};
 
 /// Forms of sound that the wire takes.
@@ -17,12 +17,14 @@ const MOST_STOPS: usize = 4;
 
 pub(in crate::wire::openai_chat) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut pen = Writer::new(request.origin, ID);
+    let request = &*orphans::mend(request, &mut pen);
     let mut body = Extras::new();
     body.insert("model".to_owned(), target.model.clone().into());
-    let mut messages = Vec::new();
+    let (mut messages, mut later_media) = (Vec::new(), Vec::new());
     for (index, message) in request.messages.iter().enumerate() {
-        encode_message(message, &format!("messages[{index}]"), target, &mut pen, &mut messages);
+        encode_message(message, &format!("messages[{index}]"), target, &mut pen, &mut messages, &mut later_media);
     }
+    flush(&mut later_media, &mut messages);
     body.insert("messages".to_owned(), Value::Array(messages));
     encode_tools(request, target, &mut pen, &mut body);
     encode_sampling(&request.sampling, target, &mut pen, &mut body);
@@ -77,7 +79,21 @@ fn encode_state(request: &Request, pen: &mut Writer, body: &mut Extras) {
     }
 }
 
-fn encode_message(message: &Message, path: &str, target: &Target, pen: &mut Writer, out: &mut Vec<Value>) {
+/// Media of results, once all results of the turn are said.
+fn flush(later_media: &mut Vec<Value>, out: &mut Vec<Value>) {
+    if !later_media.is_empty() {
+        out.push(json!({"role": "user", "content": std::mem::take(later_media)}));
+    }
+}
+
+fn encode_message(
+    message: &Message,
+    path: &str,
+    target: &Target,
+    pen: &mut Writer,
+    out: &mut Vec<Value>,
+    later_media: &mut Vec<Value>,
+) {
     if let [Part::Native { body }] = message.parts.as_slice()
         && message.role == Role::Tool
     {
@@ -88,12 +104,11 @@ fn encode_message(message: &Message, path: &str, target: &Target, pen: &mut Writ
         }
         return;
     }
-    let mut later_media = Vec::new();
     let mut rest = Vec::new();
     for (index, part) in message.parts.iter().enumerate() {
         match part {
             Part::ToolResult { .. } => {
-                encode_tool_result(message, part, &format!("{path}.content[{index}]"), pen, out, &mut later_media);
+                encode_tool_result(message, part, &format!("{path}.content[{index}]"), pen, out, later_media);
             }
             other => rest.push((index, other)),
         }
@@ -103,9 +118,13 @@ fn encode_message(message: &Message, path: &str, target: &Target, pen: &mut Writ
         fields.insert("role".to_owned(), role(message.role, target).into());
         put(&mut fields, "name", message.name.clone());
         if message.role == Role::Assistant {
+            flush(later_media, out);
             encode_assistant(&rest, path, target, pen, &mut fields);
         } else {
-            let mut parts = std::mem::take(&mut later_media);
+            if message.role != Role::User {
+                flush(later_media, out);
+            }
+            let mut parts = std::mem::take(later_media);
             parts.extend(
                 rest.iter().filter_map(|(at, part)| encode_part(part, &format!("{path}.content[{at}]"), target, pen)),
             );
@@ -116,9 +135,6 @@ fn encode_message(message: &Message, path: &str, target: &Target, pen: &mut Writ
     } else if message.role != Role::Tool {
         // Results alone: the message itself is not said on this wire.
         pen.extras(&message.extras, path, &mut Extras::new());
-    }
-    if !later_media.is_empty() {
-        out.push(json!({"role": "user", "content": later_media}));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::request::{Message, Part, Request, Role, Seal};
 use crate::wire::openai_responses::items::{HOME, ITEM, home_of, home_str, same_item};
 use crate::wire::openai_responses::{ID, ids};
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, orphans};
 use serde_json::{Value, json};
 
 /// What a provider that takes thinking back in plain words is said to accept.
@@ -15,6 +15,7 @@ const PLAIN_REASONING: &str = "reasoning_content";
 
 pub(in crate::wire::openai_responses) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut pen = Writer::new(request.origin, ID);
+    let request = &*orphans::mend(request, &mut pen);
     let mut body = Extras::new();
     body.insert("model".to_owned(), target.model.clone().into());
     let mut items = Vec::new();

@@ -6,6 +6,8 @@ mod rules;
 mod shapes;
 mod write;
 
+pub(super) use rules::closed;
+
 use super::{Demand, Incoming, Wire, Writing};
 use crate::provider::ask::Ask;
 use crate::provider::fault::Trouble;

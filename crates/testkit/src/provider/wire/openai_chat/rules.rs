@@ -163,7 +163,7 @@ fn format(body: &Value) -> Check {
 }
 
 /// A strict schema: every object closed, every property required.
-fn closed(schema: &Value, path: &str) -> Check {
+pub(in crate::provider::wire) fn closed(schema: &Value, path: &str) -> Check {
     let bad = |why: String| {
         let message = format!("Invalid schema for '{path}': {why}");
         Err(Refusal::rule(path, message, Some("invalid_json_schema")))
