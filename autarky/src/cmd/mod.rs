@@ -3,9 +3,11 @@
 
 mod check;
 mod completions;
+mod exposure;
 mod house;
 mod keys;
 mod output;
+mod register;
 mod reference;
 mod serve;
 mod why;
@@ -32,6 +34,10 @@ enum Command {
     Check(check::Args),
     /// Tell the story of one request: whom the plan looked at, who was asked, what became of it.
     Why(why::Args),
+    /// Who the products depend on, what would be left without each, what ends when.
+    Exposure(exposure::Args),
+    /// Parties, contracts and dependencies, and what of it is unknown.
+    Register(register::Args),
     /// Create, list, revoke and rotate the keys that products call with.
     Keys(keys::Args),
     /// The model inside: fetch its weights.
@@ -52,6 +58,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Exposure(args) => exposure::run(&args),
+        Command::Register(args) => register::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::House(args) => house::run(args),
         Command::Completions(args) => completions::run(&args),
