@@ -7,8 +7,8 @@ mod exposure;
 mod house;
 mod keys;
 mod output;
-mod register;
 mod reference;
+mod register;
 mod serve;
 mod why;
 
