@@ -84,7 +84,9 @@ impl House {
 
     /// Begins to load the weights.
     pub fn preload(&self) {
-        self.tell(Order::Preload);
+        if cfg!(feature = "llama") {
+            self.tell(Order::Preload);
+        }
     }
 
     /// How it is.

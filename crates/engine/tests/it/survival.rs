@@ -1,8 +1,13 @@
 //! The child's death, clients that leave, and what must be the same afterwards.
 
-use super::{collect, soon, user, whole, with_own_house};
+use super::{collect, soon, user, weights, whole, with_own_house};
 use canon::{Event, Request, answer};
-use engine::{Answer, House, HouseState};
+use engine::protocol::{self, ToWorker};
+use engine::{Answer, House, HouseOptions, HouseState};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 fn story(temperature: f64) -> Request {
     let mut request = user("Tell me a story about a fox and a crow.");
@@ -15,7 +20,7 @@ fn story(temperature: f64) -> Request {
 /// Ends the child as the kernel would for lack of memory.
 async fn kill(house: &House) {
     let pid = house.pid().await.unwrap();
-    let done = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    let done = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(done.success());
 }
 
@@ -166,4 +171,18 @@ fn weights_leave_memory_when_nobody_asks_and_come_back() {
             whole(house, &user("Hi")).await.unwrap();
         },
     );
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_ends() {
+    let Some(path) = weights() else { return };
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = Command::new(super::command().program).stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    let mut load = Vec::new();
+    protocol::write(&ToWorker::Load(HouseOptions::new(path)), &mut load).unwrap();
+    ours.write_all(&load).unwrap();
+    ours.read_exact(&mut [0; 4]).unwrap();
+    // What the kernel does when the parent dies, however it dies.
+    drop(ours);
+    assert!(child.wait().unwrap().success());
 }
