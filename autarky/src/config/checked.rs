@@ -2,9 +2,7 @@
 
 use super::file::{HouseFile, ServerFile};
 use super::place::Problem;
-use canon::wire::{Protocol, Target};
-use gateway::upstream::auth::{Scheme, Secret};
-use http::{HeaderName, HeaderValue};
+use gateway::upstream::remote::RemoteConfig;
 use policy::Fleet;
 use std::sync::Arc;
 
@@ -32,18 +30,5 @@ pub(crate) enum UnitSpec {
         model: String,
     },
     /// A provider behind HTTP.
-    Remote {
-        /// The wire.
-        protocol: &'static dyn Protocol,
-        /// Base URL.
-        base_url: String,
-        /// Model and deviations.
-        target: Target,
-        /// How it knows us.
-        scheme: &'static dyn Scheme,
-        /// The key.
-        secret: Secret,
-        /// Headers of the row.
-        headers: Vec<(HeaderName, HeaderValue)>,
-    },
+    Remote(Box<RemoteConfig>),
 }

@@ -7,6 +7,7 @@ use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile, PriceFile
 use super::place::{Places, Problem, Problems, Severity};
 use super::secret;
 use canon::wire::{PROTOCOLS, Target, protocol};
+use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
 use policy::fleet::Cap;
@@ -338,7 +339,8 @@ impl Converter<'_> {
         }
         let target =
             Target { model: deployment.model.clone(), signer: provider.to_owned(), quirks: row.quirks.clone() };
-        Some((deployment, UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers }))
+        let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
+        Some((deployment, UnitSpec::Remote(Box::new(config))))
     }
 
     fn secret(&mut self, provider: &str, row: &ProviderRow, needed: bool) -> Option<auth::Secret> {

@@ -11,7 +11,7 @@ and no request id in it. Labels hold the names that the configuration gives to p
 const TELEMETRY: [(&str, &str); 3] = [
     ("gen_ai_client_token_usage", "gen_ai.client.token.usage"),
     ("gen_ai_client_operation_duration_seconds", "gen_ai.client.operation.duration"),
-    ("gen_ai_client_time_to_first_chunk_seconds", "gen_ai.client.operation.time_to_first_chunk"),
+    ("gen_ai_client_operation_time_to_first_chunk_seconds", "gen_ai.client.operation.time_to_first_chunk"),
 ];
 
 /// The page.

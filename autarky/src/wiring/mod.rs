@@ -9,7 +9,7 @@ use crate::config::{Checked, UnitSpec, paths};
 use gateway::setup::{SeriesTable, ServeLimits, Setup, Unit};
 use gateway::tap::Facts;
 use gateway::upstream::Backend;
-use gateway::upstream::remote::{Remote, RemoteConfig, RemoteError};
+use gateway::upstream::remote::{Remote, RemoteError};
 use gateway::upstream::transport::Transport;
 use house::{HouseBackend, HouseUnit};
 use ledger::Name;
@@ -45,10 +45,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
             UnitSpec::House { model } => Arc::new(HouseUnit::new(&parts.house, model)),
-            UnitSpec::Remote { protocol, base_url, target, scheme, secret, headers } => {
-                let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
-                Arc::new(Remote::new(config, parts.transport.clone())?)
-            }
+            UnitSpec::Remote(config) => Arc::new(Remote::new(*config, parts.transport.clone())?),
         };
         let protocol = backend.protocol().map(|protocol| protocol.id().name());
         let facts = Facts::of(deployment, protocol, Some(&version));

@@ -108,7 +108,7 @@ impl FlowKey {
             portability: row.portability,
             locked_by: row.locked_by.clone(),
             size: row.input_tokens.map(bucket),
-            lacked: LACKS.iter().enumerate().fold(0, |mask, (at, reason)| mask | u8::from(lacked(&reason)) << at),
+            lacked: LACKS.iter().enumerate().fold(0, |mask, (at, reason)| mask | u8::from(lacked(reason)) << at),
         }
     }
 }

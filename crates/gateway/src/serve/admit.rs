@@ -39,8 +39,10 @@ pub(super) fn admit(
     let secret = match (secret(headers, query), anonymous) {
         (Some(secret), None) => secret,
         (Some(secret), Some(_)) if secret.starts_with(OURS) => secret,
-        (_, Some(product)) => return Ok(Caller { product, team: None, key: None, permit: None }),
-        (None, None) => {
+        (_, Some(product)) if peer.is_loopback() => return Ok(Caller { product, team: None, key: None, permit: None }),
+        // Whatever address the server was told to listen on: without a key only this machine itself is served.
+        (Some(secret), Some(_)) => secret,
+        (None, _) => {
             return Err(refused("no key: send yours as `Authorization: Bearer ak-…` or `x-api-key: ak-…`"));
         }
     };

@@ -78,7 +78,11 @@ impl Default for Metrics {
         let duration = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
         registry.register("gen_ai_client_operation_duration_seconds", "Duration of attempts", duration.clone());
         let first_token = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
-        registry.register("gen_ai_client_time_to_first_chunk_seconds", "Time to the first token", first_token.clone());
+        registry.register(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "Time to the first token",
+            first_token.clone(),
+        );
         let in_flight = Gauge::default();
         registry.register("autarky_requests_in_flight", "Requests under way", in_flight.clone());
         let journal_failures = Counter::default();

@@ -50,7 +50,7 @@ pub fn html(report: &Exposure) -> String {
     calendar(&mut page, report);
     state(&mut page, report);
     exits(&mut page, report);
-    let _ = write!(page, "</main></body></html>\n");
+    let _ = writeln!(page, "</main></body></html>");
     page
 }
 
