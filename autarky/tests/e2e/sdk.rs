@@ -8,6 +8,7 @@ use std::process::Command;
 use testkit::provider::{Provider, Script};
 
 /// The interpreter for a client, or a loud word that there is none. Continuous integration must have it.
+#[expect(clippy::print_stderr, reason = "a test that does not run says so")]
 fn interpreter(language: &str) -> Option<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
     let found = match language {
@@ -25,6 +26,7 @@ fn interpreter(language: &str) -> Option<String> {
 }
 
 /// Runs the client's script against `stage`; what it told.
+#[expect(clippy::print_stdout, reason = "what the client tells belongs to the test's output")]
 async fn run(stage: &Stage, language: &str, model: &str, behind: &str) {
     let Some(program) = interpreter(language) else { return };
     let file = if language == "python" { "openai_chat.py" } else { "openai_chat.mjs" };
