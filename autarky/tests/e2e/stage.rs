@@ -221,6 +221,7 @@ pub(crate) async fn settled(provider: &Provider) {
 /// Whether the model inside can be tried, or a loud word that its weights are missing. Continuous integration must
 /// have them.
 #[cfg(feature = "house")]
+#[expect(clippy::print_stderr, reason = "a test that does not run says so")]
 pub(crate) fn house_is_there() -> bool {
     let weights = cache().join("weights/SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(weights.is_file() || std::env::var_os("CI").is_none(), "no weights: run `autarky house fetch`");

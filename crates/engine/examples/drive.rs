@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -23,9 +23,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let command = HouseCommand { program: worker.into(), args: Vec::new() };
     let house = Arc::new(House::new(HouseOptions::new(weights), command));
     let tasks = TaskTracker::new();
-    let mut lines = BufReader::new(stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        let mut body: Value = serde_json::from_str(&line)?;
+    let (tell, mut lines) = mpsc::unbounded_channel();
+    std::thread::spawn(move || std::io::stdin().lines().try_for_each(|line| tell.send(line)));
+    while let Some(line) = lines.recv().await {
+        let mut body: Value = serde_json::from_str(&line?)?;
         let id = body.as_object_mut().and_then(|fields| fields.shift_remove("id")).unwrap_or_default();
         let house = Arc::clone(&house);
         tasks.spawn(async move {
