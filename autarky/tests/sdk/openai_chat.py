@@ -68,7 +68,9 @@ def stream_with_usage():
 
 @story
 def helper_stream():
-    with client.chat.completions.stream(model=model, messages=user, **few) as events:
+    # To the first full stop: the helper refuses an answer that met its limit.
+    short = {"max_completion_tokens": 200, "temperature": 0, "stop": ["."]}
+    with client.chat.completions.stream(model=model, messages=user, **short) as events:
         kinds = {event.type for event in events}
         final = events.get_final_completion()
     assert {"chunk", "content.delta", "content.done"} <= kinds, kinds
