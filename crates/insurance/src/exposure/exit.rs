@@ -63,12 +63,12 @@ fn exit(inputs: &Inputs<'_>, fleet: &Fleet, window: &Window, node: Node) -> Exit
 /// How long contracts bind.
 fn notice(inputs: &Inputs<'_>, node: &Node) -> Part {
     let register = inputs.register;
-    let concerned = register.deployments.iter().filter(|entry| match node.kind {
+    let bound = register.deployments.iter().filter(|entry| !entry.house);
+    let concerned = bound.filter(|entry| match node.kind {
         Kind::Maker => entry.maker.as_ref() == Some(&node.name),
         _ => entry.host.as_ref() == Some(&node.name),
     });
-    let mut days: Option<u32> = None;
-    let mut missing = 0;
+    let (mut days, mut missing) = (Some(0), 0);
     for entry in concerned {
         let contract = entry.contract.as_ref();
         let contract = contract.and_then(|name| register.contracts.iter().find(|one| one.name == *name));
@@ -80,7 +80,7 @@ fn notice(inputs: &Inputs<'_>, node: &Node) -> Part {
     let how = if missing > 0 {
         format!("{missing} deployments without a contract whose notice is known: write `contract` and `notice_days`")
     } else {
-        "the longest notice of its contracts".to_owned()
+        "the longest notice of its contracts; what runs at home needs none".to_owned()
     };
     // a notice that is missing could be the longest
     let days = days.filter(|_| missing == 0).map(f64::from);

@@ -8,8 +8,8 @@ mod graph;
 pub use check::{Finding, Severity};
 pub use graph::{Graph, Set};
 
+use crate::Day;
 use crate::node::{Kind, Node, OWN};
-use crate::{Basis, Day};
 use ledger::record::Name;
 use policy::{Deployment, Fleet, Wall};
 use serde::{Deserialize, Serialize};
@@ -185,8 +185,32 @@ pub struct Edge {
     pub from: Node,
     /// On what.
     pub to: Node,
-    /// `ledger` is never said here: `estimate` follows from the configuration's names, `assumed` was not confirmed.
-    pub basis: Basis,
+    /// Who says so.
+    pub said: Said,
+}
+
+/// Who says that something depends on something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// The configuration's own names.
+    Configured,
+    /// The register's file.
+    Declared,
+    /// The register's file, as something that nobody confirmed.
+    Assumed,
+}
+
+impl Said {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Declared => "declared",
+            Self::Assumed => "assumed",
+        }
+    }
 }
 
 /// Who we depend on, on paper.
@@ -228,23 +252,25 @@ impl Register {
             let from = Node::new(Kind::Deployment, &deployment.name);
             register.graph.add(from.clone());
             for (kind, name) in facts_of(deployment) {
-                register.depend(from.clone(), Node::new(kind, name), Basis::Estimate);
+                register.depend(from.clone(), Node::new(kind, name), Said::Configured);
                 register.role(kind, name);
             }
         }
-        for (lists, basis) in [(&declared.depends, Basis::Estimate), (&declared.assumed, Basis::Assumed)] {
+        for (lists, said) in [(&declared.depends, Said::Declared), (&declared.assumed, Said::Assumed)] {
             for (from, list) in lists {
                 // what is no node was found by `check`
                 let Ok(from) = from.parse::<Node>() else { continue };
+                register.role(from.kind, &from.name);
                 for to in list {
-                    register.depend(from.clone(), to.clone(), basis);
+                    register.role(to.kind, &to.name);
+                    register.depend(from.clone(), to.clone(), said);
                 }
             }
         }
         for (name, file) in &declared.party {
             if let Some(parent) = &file.parent {
                 let to = Node::new(Kind::Party, parent);
-                register.depend(Node::new(Kind::Party, name), to, Basis::Estimate);
+                register.depend(Node::new(Kind::Party, name), to, Said::Declared);
             }
         }
         register.parties = parties(&register.graph, declared);
@@ -275,19 +301,19 @@ impl Register {
     /// Adds what a role of a party brings with it, so that recorded parties that no deployment names are known too.
     pub fn role(&mut self, kind: Kind, name: &str) {
         if matches!(kind, Kind::Maker | Kind::Host | Kind::Invoicer) && name != OWN {
-            self.depend(Node::new(kind, name), Node::new(Kind::Party, name), Basis::Estimate);
+            self.depend(Node::new(kind, name), Node::new(Kind::Party, name), Said::Configured);
         } else {
             self.graph.add(Node::new(kind, name));
         }
     }
 
-    fn depend(&mut self, from: Node, to: Node, basis: Basis) {
+    fn depend(&mut self, from: Node, to: Node, said: Said) {
         self.graph.depend(from.clone(), to.clone());
-        self.edges.push(Edge { from, to, basis });
+        self.edges.push(Edge { from, to, said });
     }
 }
 
-/// What `deployment` is known to depend on. What runs at home depends on nobody's machines, bills or accounts.
+/// What `deployment` is known to depend on.
 pub(crate) fn facts_of(deployment: &Deployment) -> impl Iterator<Item = (Kind, &str)> {
     let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Deployment);
     kinds.filter_map(|kind| Some((kind, kind.of(deployment)?)))

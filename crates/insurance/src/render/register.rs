@@ -37,12 +37,9 @@ pub fn register(register: &Register) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(register.deployments.iter().map(entry));
     section(&mut text, "DEPLOYMENTS", &rows);
-    let mut rows = vec![["what", "depends on", "basis"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["what", "depends on", "said to be so"].map(str::to_owned).to_vec()];
     rows.extend(
-        register
-            .edges
-            .iter()
-            .map(|edge| vec![edge.from.to_string(), edge.to.to_string(), edge.basis.name().to_owned()]),
+        register.edges.iter().map(|edge| vec![edge.from.to_string(), edge.to.to_string(), edge.said.name().to_owned()]),
     );
     section(&mut text, "DEPENDENCIES", &rows);
     text
