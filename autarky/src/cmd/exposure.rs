@@ -108,11 +108,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The report on what passed us.
 fn own(args: &Args, day: Day) -> anyhow::Result<Exposure> {
     let (checked, register) = register::read(&args.files)?;
-    let store = Sqlite::open_read_only(&wiring::database(&wiring::data_folder(&checked.server)))?;
+    let path = wiring::database(&wiring::data_folder(&checked.server));
+    let mut notes = Vec::new();
     let micros = |back: Duration| i64::try_from(back.as_micros()).unwrap_or(i64::MAX);
     let from = args.since.0.map(|back| clock::unix_micros().saturating_sub(micros(back)));
-    let flows = store.flows(&Filter { from, ..Filter::default() })?;
-    let notes = ["one instance of autarky is taken to serve this ledger: without it, nothing is answered".to_owned()];
+    let flows = if path.exists() {
+        Sqlite::open_read_only(&path)?.flows(&Filter { from, ..Filter::default() })?
+    } else {
+        notes.push(format!("there is no ledger at `{}` yet: only the configuration is judged", path.display()));
+        Vec::new()
+    };
+    notes.push("one instance of autarky is taken to serve this ledger: without it, nothing is answered".to_owned());
     Ok(exposure(&Inputs {
         flows: &flows,
         register: &register,
