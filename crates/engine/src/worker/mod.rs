@@ -70,10 +70,13 @@ impl Ear {
             if let Some(frame) = self.inbox.frame()? {
                 return Ok(Some(frame));
             }
-            let count = self.socket.read(&mut self.chunk)?;
-            if count == 0 {
-                return Ok(None);
-            }
+            let count = match self.socket.read(&mut self.chunk) {
+                Ok(0) => return Ok(None),
+                Ok(count) => count,
+                // The parent went without reading our last words.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
             self.inbox.space().extend_from_slice(&self.chunk[..count]);
         }
     }
