@@ -114,7 +114,7 @@ async fn its_process_killed_in_mid_answer_is_not_noticed() {
     // What was said before the kill stands; what follows may differ from an undisturbed answer, since a prompt that is
     // read in one batch rounds other than tokens made one by one.
     let before = ear().stream(&bytes[..bytes.len() - rest.len()], &Asked::default());
-    assert!(heard.text().starts_with(&before.text()) && heard.text().len() > before.text().len(), "{heard:?}");
+    assert!(heard.text().starts_with(before.text()) && heard.text().len() > before.text().len(), "{heard:?}");
     assert!(whole.status == 200 && ear().unary(&whole.body).is_well(), "{}", String::from_utf8_lossy(&whole.body));
     assert_ne!(worker(&stage).await, first, "another process");
     let rows = stage.rows("three rows", |rows| rows.len() == 3).await;
