@@ -17,7 +17,7 @@ const HOUSE: &str = "[deployment.house]\nengine = \"embedded\"\norder = 9\n";
 
 /// A product that waits for the model inside as long as a busy machine may need.
 const PATIENT: &str =
-    "[product.default]\nanonymous = true\ntimeouts = { first_token_ms = 60000, silence_ms = 60000 }\n";
+    "[product.default]\nanonymous = true\ntimeouts = { first_token_ms = 300000, silence_ms = 300000 }\n";
 
 fn stage(house: &str) -> Option<Stage> {
     house_is_there().then(|| Stage::start(&format!("[house]\n{house}\n{HOUSE}{PATIENT}")))
@@ -123,16 +123,16 @@ async fn its_process_killed_in_mid_answer_is_not_noticed() {
 
 /// A stream to the model inside.
 fn house_shot(number: u64, leave_after: Option<u64>) -> Shot {
-    let body = ask_house(&format!("Count from {number} on, slowly."), true, 24);
+    let body = ask_house(&format!("Count from {number} on, slowly."), true, 16);
     Shot { body: body.to_string().into(), expect: None, leave_after, ..shot(number, true) }
 }
 
-/// Half of the streams leave, after none to four pieces, as a hash of their number says; every row must say so.
+/// Half of the streams leave, after none to three pieces, as a hash of their number says; every row must say so.
 async fn half_leave(stage: &Stage, round: u64) {
     const STREAMS: u64 = 200;
     let mixed = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
     let mut load = load(stage.addr, STREAMS, move |number| {
-        house_shot(round * STREAMS + number, (number % 2 == 0).then(|| mixed(number) % 5))
+        house_shot(round * STREAMS + number, (number % 2 == 0).then(|| mixed(number) % 4))
     });
     (load.tasks, load.limit) = (200, 5 * PATIENCE);
     let told = run(load).await;
@@ -161,18 +161,17 @@ async fn half_leave(stage: &Stage, round: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "600 streams of an unoptimised build need an idle machine; run it with `-- --ignored clients_that_leave`"]
 async fn clients_that_leave_free_what_they_held() {
     let Some(stage) = stage("slots = 32") else { return };
     let mut memory = Vec::new();
-    for round in 0..3 {
+    for round in 0..2 {
         half_leave(&stage, round).await;
         let used = |id: u32| usage(id).map_or(0, |used| used.memory / 1_048_576);
         memory.push((used(stage.process.id()), used(worker(&stage).await)));
     }
-    println!("house: 3 times 200 streams, half of them left; MiB of gateway and worker after each: {memory:?}");
+    println!("house: twice 200 streams, half of them left; MiB of gateway and worker after each: {memory:?}");
     // The first round warms caches and pools; after it nothing grows with the number of requests.
-    let ((gateway, worker), (gateway_after, worker_after)) = (memory[0], memory[2]);
+    let ((gateway, worker), (gateway_after, worker_after)) = (memory[0], memory[1]);
     assert!(gateway_after <= gateway + 8 && worker_after <= worker + 32, "{memory:?}");
 }
 
