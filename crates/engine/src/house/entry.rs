@@ -39,7 +39,7 @@ impl Permit {
     }
 
     /// The answer is complete: remembers how long it took.
-    fn complete(&self) {
+    fn complete(self) {
         let took = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let before = self.load.pace.load(Ordering::Relaxed);
         let now = if before == 0 { took } else { (before * 7 + took) / 8 };
@@ -59,7 +59,8 @@ pub(super) struct Entry {
     submit: Submit,
     nonce: u64,
     out: UnboundedSender<Result<Step, Fault>>,
-    permit: Permit,
+    /// Given back before the last step is handed out, so that whoever has read it finds the place free.
+    permit: Option<Permit>,
     started: bool,
     parts: PartId,
     open: Vec<Option<PartId>>,
@@ -76,7 +77,7 @@ impl Entry {
             submit,
             nonce,
             out,
-            permit,
+            permit: Some(permit),
             started: false,
             parts: 0,
             open: vec![None; choices],
@@ -133,7 +134,7 @@ impl Entry {
             step.events.push(Event::Usage(self.usage()));
             let stops = self.stops.iter().flatten().cloned().collect();
             step.events.push(Event::Finish(Finish { stops, extras: Extras::new() }));
-            self.permit.complete();
+            self.permit.take().into_iter().for_each(Permit::complete);
         }
         step.tokens = tokens;
         let last = step.last;
@@ -153,12 +154,13 @@ impl Entry {
     }
 
     /// The child refuses it.
-    pub(super) fn refused(self, refusal: Refusal) {
+    pub(super) fn refused(mut self, refusal: Refusal) {
         self.fail(fault(refusal));
     }
 
     /// Nothing more comes.
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.permit = None;
         self.hand_out(Err(fault));
     }
 

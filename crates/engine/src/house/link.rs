@@ -113,11 +113,11 @@ async fn write(mut socket: OwnedWriteHalf, mut frames: mpsc::UnboundedReceiver<V
     }
 }
 
-/// llama.cpp writes its log to standard error.
+/// The child's standard error: llama.cpp's warnings, and the last words before an abort.
 async fn listen(stderr: ChildStderr, words: Words) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        tracing::debug!(target: "llama", "{line}");
+        tracing::info!(target: "llama", "{line}");
         let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
         if words.len() == LAST_WORDS {
             words.pop_front();

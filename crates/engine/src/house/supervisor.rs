@@ -141,7 +141,7 @@ impl Supervisor {
     fn order(&mut self, order: Order) {
         self.last_used = Instant::now();
         match order {
-            Order::Submit(entry) => {
+            Order::Submit(mut entry) => {
                 if let Some(reason) = self.hopeless() {
                     entry.fail(unfit(&reason));
                     return;
@@ -300,7 +300,7 @@ impl Supervisor {
     }
 
     fn fail_all(&mut self, fault: &Fault) {
-        for entry in std::mem::take(&mut self.entries).into_values() {
+        for mut entry in std::mem::take(&mut self.entries).into_values() {
             entry.fail(fault.clone());
         }
         for (_, asked) in self.asked.drain() {

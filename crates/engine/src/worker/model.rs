@@ -8,6 +8,7 @@ use crate::HouseOptions;
 use crate::weights;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::session::{LlamaStateSeqFlags, SeqState};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
@@ -15,6 +16,9 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
+use llama_cpp_sys_2::{GGML_LOG_LEVEL_ERROR, GGML_LOG_LEVEL_WARN, ggml_log_level, llama_log_set};
+use std::ffi::{CStr, c_char, c_void};
+use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -64,6 +68,7 @@ impl Model {
     /// When the file, the adapter, the template or the processor will not do.
     pub(crate) fn load(options: &HouseOptions) -> Result<(Self, Option<LlamaLoraAdapter>), LoadError> {
         processor()?;
+        keep_warnings_only();
         if !options.gguf.is_file() {
             return Err(LoadError::Missing(options.gguf.display().to_string()));
         }
@@ -148,6 +153,25 @@ impl Model {
     }
 }
 
+/// llama.cpp tells thousands of lines about a load; only what is wrong goes to standard error, where the parent reads.
+fn keep_warnings_only() {
+    extern "C" fn keep(level: ggml_log_level, text: *const c_char, _: *mut c_void) {
+        if level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR {
+            #[expect(unsafe_code, reason = "llama.cpp hands over C strings")]
+            // SAFETY: llama.cpp calls this with a zero-terminated string that lives as long as the call.
+            let text = unsafe { CStr::from_ptr(text) };
+            // Nobody is left to read it when this fails.
+            let _ = std::io::stderr().write_all(text.to_bytes());
+        }
+    }
+    #[expect(unsafe_code, reason = "the binding can only hand the log to a subscriber of its own kind")]
+    // SAFETY: the callback is a static function that keeps nothing and never unwinds; it is set before any other thread
+    // of this process calls llama.cpp.
+    unsafe {
+        llama_log_set(Some(keep), std::ptr::null_mut());
+    }
+}
+
 fn load_adapter(llama: &mut LlamaModel, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {
     let failed = |cause: String| LoadError::Adapter { path: path.display().to_string(), cause };
     if !path.is_file() {
@@ -203,6 +227,8 @@ impl Rules for Grammar {
 }
 
 impl Kv for LlamaContext<'_> {
+    type State = SeqState;
+
     fn cut(&mut self, slot: usize, from: usize) -> bool {
         let at = |number: usize| u32::try_from(number).ok();
         self.clear_kv_cache_seq(at(slot), at(from), None).unwrap_or(false)
@@ -213,5 +239,13 @@ impl Kv for LlamaContext<'_> {
             // Fails only for numbers beyond i32, which positions never are.
             let _ = self.copy_kv_cache_seq(from, to, Some(0), Some(length));
         }
+    }
+
+    fn save(&mut self, slot: usize) -> Option<SeqState> {
+        self.state_seq_get(i32::try_from(slot).ok()?, LlamaStateSeqFlags::empty()).ok()
+    }
+
+    fn restore(&mut self, state: &SeqState, slot: usize) -> bool {
+        i32::try_from(slot).is_ok_and(|slot| self.state_seq_set(state, slot).is_ok())
     }
 }

@@ -10,6 +10,7 @@ use crate::HouseOptions;
 use crate::protocol::{End, FromWorker, Gauge};
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::session::SeqState;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
 use std::collections::VecDeque;
@@ -91,7 +92,7 @@ pub(crate) struct Scheduler<'a> {
     context: LlamaContext<'a>,
     cells: usize,
     batch: LlamaBatch<'static>,
-    slots: Slots,
+    slots: Slots<SeqState>,
     active: Vec<Active>,
     waiting: VecDeque<Talk>,
     frames: Vec<u8>,
@@ -100,12 +101,13 @@ pub(crate) struct Scheduler<'a> {
 
 impl<'a> Scheduler<'a> {
     pub(crate) fn new(model: &'a Model, context: LlamaContext<'a>, options: &HouseOptions, outbox: &'a Outbox) -> Self {
+        let cells = context.n_ctx() as usize;
         Self {
             model,
-            cells: context.n_ctx() as usize,
+            cells,
             context,
             batch: LlamaBatch::new(BATCH as usize, 1),
-            slots: Slots::new(options.slots.max(1) as usize, model.forgets_parts()),
+            slots: Slots::new(options.slots.max(1) as usize, cells / 2, model.forgets_parts()),
             active: Vec::new(),
             waiting: VecDeque::new(),
             frames: Vec::new(),
@@ -162,7 +164,7 @@ impl<'a> Scheduler<'a> {
                 let gauge = Gauge {
                     busy: count(self.active.len()),
                     waiting: count(self.waiting.len()),
-                    kept: count(self.slots.idle_cells()),
+                    kept: count(self.slots.kept()),
                 };
                 self.say(&FromWorker::Gauged { id, gauge })?;
                 self.outbox.send_bytes(&std::mem::take(&mut self.frames))?;
@@ -282,15 +284,14 @@ impl<'a> Scheduler<'a> {
         Ok(())
     }
 
-    /// The cache is full: idle slots forget first, then the last to come waits once more and reads its tokens again.
+    /// The cache is full: idle slots leave it first, then the last to come waits once more.
     fn make_room(&mut self) -> Result<(), Broken> {
-        if self.slots.forget_oldest(&mut self.context) {
+        if self.slots.park_idle(&mut self.context) {
             return Ok(());
         }
         let Some(last) = self.active.len().checked_sub(1) else { return Ok(()) };
-        let slot = self.active[last].slot;
         let mut talk = self.leave(last);
-        self.slots.empty(slot, &mut self.context);
+        self.slots.park_idle(&mut self.context);
         if last > 0 {
             self.waiting.push_front(talk);
             return Ok(());

@@ -1,20 +1,28 @@
-//! Which tokens lie in which slot's part of the KV cache, and which slot a new prompt should take. Bookkeeping over a
-//! [`Kv`], which the scheduler gives and a test fakes; nothing is computed here.
+//! Which tokens lie in which slot's part of the KV cache, which conversations are parked outside it, and which slot a
+//! new prompt should take. Bookkeeping over a [`Kv`], which the scheduler gives and a test fakes.
+//!
+//! llama.cpp's attention looks at every cell of the cache for every token, those of others too. So the cache holds
+//! those who speak, and of those who are silent at most the last; all others are parked as plain bytes until a prompt
+//! comes that begins like them. A prompt that comes alone finds an empty cache, and its answer does not depend on what
+//! was asked before.
 
 /// The KV cache as this room needs it. Positions count from 0.
 pub(crate) trait Kv {
+    /// One conversation outside the cache.
+    type State;
     /// Forgets everything of `slot` from position `from` on. `false`: the model cannot forget a part (recurrent state).
     fn cut(&mut self, slot: usize, from: usize) -> bool;
     /// Lets `to`, which is empty, share the first `length` positions of `from`.
     fn share(&mut self, from: usize, to: usize, length: usize);
+    /// Copies `slot` out of the cache.
+    fn save(&mut self, slot: usize) -> Option<Self::State>;
+    /// Copies `state` into `slot`, which is empty. `false`: there is no room, the slot stays empty.
+    fn restore(&mut self, state: &Self::State, slot: usize) -> bool;
 }
 
-/// A prompt's common beginning with what lies somewhere must have this many tokens to be worth sharing: below, reading
-/// it again is quick, and the answer does not depend on what happened to be in memory.
+/// A prompt's common beginning with what lies somewhere must have this many tokens to be worth keeping and sharing:
+/// below, reading it again is as quick.
 pub(crate) const WORTH_SHARING: usize = 32;
-
-/// Cells that llama.cpp's attention computes together; where a prompt lies in them shows in the last bits of the result.
-const TILE: usize = 64;
 
 /// One slot.
 #[derive(Debug, Default)]
@@ -24,22 +32,38 @@ struct Slot {
     /// Of these, shared with another slot when it was taken.
     shared: usize,
     busy: bool,
-    /// When it was last freed or taken.
-    used: u64,
+}
+
+/// A conversation outside the cache.
+#[derive(Debug)]
+struct Parked<S> {
+    tokens: Vec<i32>,
+    state: S,
+}
+
+/// Where a prompt's beginning was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Busy(usize),
+    Parked(usize),
+    Idle(usize),
 }
 
 /// All slots.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct Slots<S> {
     slots: Vec<Slot>,
-    clock: u64,
-    /// Whether beginnings may be shared at all.
+    /// Oldest first.
+    parked: Vec<Parked<S>>,
+    /// Most tokens that are parked.
+    room: usize,
+    /// Whether a beginning can be kept without the rest; else nothing is kept at all.
     shares: bool,
 }
 
-impl Slots {
-    pub(crate) fn new(count: usize, shares: bool) -> Self {
-        Self { slots: (0..count).map(|_| Slot::default()).collect(), clock: 0, shares }
+impl<S> Slots<S> {
+    pub(crate) fn new(count: usize, room: usize, shares: bool) -> Self {
+        Self { slots: (0..count).map(|_| Slot::default()).collect(), parked: Vec::new(), room, shares }
     }
 
     /// Tokens of `slot` in the cache.
@@ -62,99 +86,115 @@ impl Slots {
         self.slots.iter().filter(|slot| slot.busy).map(|slot| slot.tokens.len() - slot.shared).sum()
     }
 
-    /// Cells that idle slots hold at most.
-    pub(crate) fn idle_cells(&self) -> usize {
-        self.slots.iter().filter(|slot| !slot.busy).map(|slot| slot.tokens.len() - slot.shared).sum()
+    /// Tokens kept for prompts that begin alike, in the cache and outside.
+    pub(crate) fn kept(&self) -> usize {
+        let idle: usize = self.slots.iter().filter(|slot| !slot.busy).map(|slot| slot.tokens.len()).sum();
+        idle + self.parked.iter().map(|parked| parked.tokens.len()).sum::<usize>()
     }
 
-    /// How many of `prompt`'s first tokens lie in the cache, all but the last at most (its logits are needed).
+    /// How many of `prompt`'s first tokens need not be computed, all but the last at most (its logits are needed).
     pub(crate) fn common(&self, prompt: &[i32]) -> usize {
         self.best(prompt).map_or(0, |(_, length)| length)
     }
 
-    fn best(&self, prompt: &[i32]) -> Option<(usize, usize)> {
+    /// Where most of `prompt`'s beginning lies. Of equals, what costs least: an idle slot is taken over as it is.
+    fn best(&self, prompt: &[i32]) -> Option<(Place, usize)> {
         if !self.shares {
             return None;
         }
-        let all = self.slots.iter().enumerate().map(|(at, slot)| (at, beginning(&slot.tokens, prompt)));
-        // Of equals, an idle one: its cells are then taken over whole.
-        let best = all.max_by_key(|(at, length)| (*length, !self.slots[*at].busy))?;
+        let slots = self.slots.iter().enumerate().map(|(at, slot)| {
+            (if slot.busy { Place::Busy(at) } else { Place::Idle(at) }, beginning(&slot.tokens, prompt))
+        });
+        let parked = self.parked.iter().enumerate();
+        let parked = parked.map(|(at, parked)| (Place::Parked(at), beginning(&parked.tokens, prompt)));
+        let cheap = |place: &Place| match place {
+            Place::Parked(_) => 0,
+            Place::Busy(_) => 1,
+            Place::Idle(_) => 2,
+        };
+        let best = slots.chain(parked).max_by_key(|(place, length)| (*length, cheap(place)))?;
         (best.1 >= WORTH_SHARING).then_some(best)
     }
 
-    /// While nobody else speaks, what idle slots hold is shortened to whole tiles, so that a new prompt begins at the
-    /// edge of a tile, as it would in an empty cache: its answer then does not depend on what was asked before.
-    fn align(&mut self, but: Option<usize>, kv: &mut dyn Kv) {
-        if self.slots.iter().any(|slot| slot.busy) {
-            return;
-        }
-        for at in (0..self.slots.len()).filter(|at| Some(*at) != but) {
-            let whole = self.held(at) / TILE * TILE;
-            if whole < self.held(at) {
-                self.cut(at, whole, kv);
-            }
-        }
-    }
-
-    /// Takes a free slot for `prompt` and keeps in it what it has of the prompt's beginning; how much follows from
-    /// [`Slots::held`]. `None`: all are busy.
-    pub(crate) fn take(&mut self, prompt: &[i32], kv: &mut dyn Kv) -> Option<usize> {
+    /// Takes a free slot for `prompt` and brings into it what is kept of the prompt's beginning; how much follows from
+    /// [`Slots::held`]. All other idle slots are emptied. `None`: all are busy.
+    pub(crate) fn take(&mut self, prompt: &[i32], kv: &mut dyn Kv<State = S>) -> Option<usize> {
         let best = self.best(prompt);
-        self.align(best.map(|(at, _)| at), kv);
-        let oldest = (0..self.slots.len()).filter(|at| !self.slots[*at].busy).min_by_key(|at| {
-            let slot = &self.slots[*at];
-            (!slot.tokens.is_empty(), slot.used)
-        })?;
+        let free = (0..self.slots.len()).find(|at| !self.slots[*at].busy)?;
         let taken = match best {
-            // A conversation that simply goes on, or the only free slot: taken over in place.
-            Some((at, length)) if !self.slots[at].busy && (length == self.held(at) || at == oldest) => {
+            Some((Place::Idle(at), length)) => {
+                if length < self.held(at) {
+                    // Another conversation, which begins alike: it may go on later.
+                    self.park(at, kv);
+                }
                 self.cut(at, length, kv);
                 at
             }
-            // Another conversation that begins alike stays as it is; its beginning is shared.
-            Some((at, length)) => {
-                self.cut(oldest, 0, kv);
-                kv.share(at, oldest, length);
-                let beginning = self.slots[at].tokens[..length].to_vec();
-                self.slots[oldest].tokens = beginning;
-                self.slots[oldest].shared = length;
-                oldest
-            }
-            None => {
-                self.cut(oldest, 0, kv);
-                oldest
-            }
+            _ => free,
         };
-        self.clock += 1;
+        self.slots[taken].busy = matches!(best, Some((Place::Idle(_), _)));
+        self.park_idle(kv);
+        match best {
+            Some((Place::Busy(at), length)) => {
+                kv.share(at, taken, length);
+                self.slots[taken].tokens = self.slots[at].tokens[..length].to_vec();
+                self.slots[taken].shared = length;
+            }
+            Some((Place::Parked(_), _)) => self.bring_back(prompt, taken, kv),
+            _ => {}
+        }
         self.slots[taken].busy = true;
-        self.slots[taken].used = self.clock;
         Some(taken)
+    }
+
+    /// Brings the parked conversation that begins most like `prompt` into `slot`. Looked up again: making room may have
+    /// moved or dropped it.
+    fn bring_back(&mut self, prompt: &[i32], slot: usize, kv: &mut dyn Kv<State = S>) {
+        let Some((Place::Parked(at), length)) = self.best(prompt) else { return };
+        let parked = self.parked.remove(at);
+        if !kv.restore(&parked.state, slot) {
+            return;
+        }
+        self.slots[slot].tokens.clone_from(&parked.tokens);
+        if length < parked.tokens.len() {
+            self.cut(slot, length, kv);
+            self.parked.push(parked);
+        }
+    }
+
+    /// Copies what `slot` holds to the parked ones, unless it is not worth it or there already.
+    fn park(&mut self, slot: usize, kv: &mut dyn Kv<State = S>) {
+        let tokens = self.slots[slot].tokens.clone();
+        let longer = |parked: &Parked<S>| parked.tokens.starts_with(&tokens);
+        if !self.shares || tokens.len() < WORTH_SHARING || tokens.len() > self.room || self.parked.iter().any(longer) {
+            return;
+        }
+        let Some(state) = kv.save(slot) else { return };
+        // An earlier state of the same conversation says nothing more.
+        self.parked.retain(|parked| !tokens.starts_with(&parked.tokens));
+        self.parked.push(Parked { tokens, state });
+        let mut all: usize = self.parked.iter().map(|parked| parked.tokens.len()).sum();
+        while all > self.room {
+            all -= self.parked.remove(0).tokens.len();
+        }
     }
 
     /// `slot` is done; its tokens stay for a prompt that begins alike.
     pub(crate) fn free(&mut self, slot: usize) {
-        self.clock += 1;
         self.slots[slot].busy = false;
-        self.slots[slot].used = self.clock;
     }
 
-    /// Empties the idle slot that was used longest ago. `false`: no idle slot holds anything.
-    pub(crate) fn forget_oldest(&mut self, kv: &mut dyn Kv) -> bool {
-        let oldest = (0..self.slots.len())
-            .filter(|at| !self.slots[*at].busy && !self.slots[*at].tokens.is_empty())
-            .min_by_key(|at| self.slots[*at].used);
-        if let Some(at) = oldest {
-            self.cut(at, 0, kv);
+    /// Parks every idle slot. `false`: none held anything.
+    pub(crate) fn park_idle(&mut self, kv: &mut dyn Kv<State = S>) -> bool {
+        let idle: Vec<usize> = (0..self.slots.len()).filter(|at| !self.slots[*at].busy && self.held(*at) > 0).collect();
+        for at in &idle {
+            self.park(*at, kv);
+            self.cut(*at, 0, kv);
         }
-        oldest.is_some()
+        !idle.is_empty()
     }
 
-    /// Empties `slot`.
-    pub(crate) fn empty(&mut self, slot: usize, kv: &mut dyn Kv) {
-        self.cut(slot, 0, kv);
-    }
-
-    fn cut(&mut self, slot: usize, from: usize, kv: &mut dyn Kv) {
+    fn cut(&mut self, slot: usize, from: usize, kv: &mut dyn Kv<State = S>) {
         let mut from = from;
         if from < self.held(slot) && !kv.cut(slot, from) {
             kv.cut(slot, 0);
@@ -180,6 +220,7 @@ mod tests {
     struct Log(Vec<String>);
 
     impl Kv for Log {
+        type State = String;
         fn cut(&mut self, slot: usize, from: usize) -> bool {
             self.0.push(format!("cut {slot} from {from}"));
             true
@@ -187,87 +228,108 @@ mod tests {
         fn share(&mut self, from: usize, to: usize, length: usize) {
             self.0.push(format!("share {length} of {from} with {to}"));
         }
+        fn save(&mut self, slot: usize) -> Option<String> {
+            self.0.push(format!("save {slot}"));
+            Some(format!("state {}", self.0.len()))
+        }
+        fn restore(&mut self, state: &String, slot: usize) -> bool {
+            self.0.push(format!("restore {state} to {slot}"));
+            true
+        }
     }
 
     fn words(range: std::ops::Range<i32>) -> Vec<i32> {
         range.collect()
     }
 
-    /// Takes a slot, computes the rest of the prompt, frees it.
-    fn visit(slots: &mut Slots, prompt: &[i32], kv: &mut Log) -> (usize, usize) {
+    fn joined(a: std::ops::Range<i32>, b: std::ops::Range<i32>) -> Vec<i32> {
+        a.chain(b).collect()
+    }
+
+    /// Takes a slot, computes the rest of the prompt, frees it; how much was kept.
+    fn visit(slots: &mut Slots<String>, prompt: &[i32], kv: &mut Log) -> usize {
         let slot = slots.take(prompt, kv).unwrap();
         let held = slots.held(slot);
         slots.extend(slot, &prompt[held..]);
         slots.free(slot);
-        (slot, held)
+        held
     }
 
     #[test]
     fn a_conversation_that_goes_on_keeps_its_slot() {
-        let (mut slots, mut kv) = (Slots::new(3, true), Log::default());
-        assert_eq!(visit(&mut slots, &words(0..50), &mut kv), (0, 0));
-        assert_eq!(visit(&mut slots, &words(0..80), &mut kv), (0, 50));
+        let (mut slots, mut kv) = (Slots::new(3, 1000, true), Log::default());
+        assert_eq!(visit(&mut slots, &words(0..50), &mut kv), 0);
+        assert_eq!(visit(&mut slots, &words(0..80), &mut kv), 50);
         assert!(kv.0.is_empty(), "{:?}", kv.0);
     }
 
     #[test]
-    fn the_same_prompt_again_leaves_its_last_token_to_compute() {
-        let (mut slots, mut kv) = (Slots::new(1, true), Log::default());
+    fn conversations_that_alternate_are_parked_and_brought_back() {
+        let (mut slots, mut kv) = (Slots::new(3, 1000, true), Log::default());
         visit(&mut slots, &words(0..50), &mut kv);
-        assert_eq!(visit(&mut slots, &words(0..50), &mut kv), (0, 49));
+        visit(&mut slots, &words(100..150), &mut kv);
+        assert_eq!(kv.0, ["save 0", "cut 0 from 0"]);
+        assert_eq!(visit(&mut slots, &words(0..80), &mut kv), 50);
+        assert_eq!(kv.0[2..], ["save 0", "cut 0 from 0", "restore state 1 to 0"]);
+        assert_eq!(visit(&mut slots, &words(100..170), &mut kv), 50);
+        assert_eq!(slots.kept(), 80 + 70);
+    }
+
+    #[test]
+    fn the_same_prompt_again_leaves_its_last_token_to_compute() {
+        let (mut slots, mut kv) = (Slots::new(1, 0, true), Log::default());
+        visit(&mut slots, &words(0..50), &mut kv);
+        assert_eq!(visit(&mut slots, &words(0..50), &mut kv), 49);
         assert_eq!(kv.0, ["cut 0 from 49"]);
     }
 
     #[test]
-    fn a_common_beginning_is_shared_with_busy_and_idle_slots() {
-        let (mut slots, mut kv) = (Slots::new(3, true), Log::default());
+    fn a_common_beginning_is_shared_with_who_speaks_and_kept_of_who_is_silent() {
+        let (mut slots, mut kv) = (Slots::new(3, 1000, true), Log::default());
         let busy = slots.take(&words(0..50), &mut kv).unwrap();
         slots.extend(busy, &words(0..50));
-        let mut other = words(0..40);
-        other.extend(words(900..920));
-        assert_eq!(visit(&mut slots, &other, &mut kv), (1, 40));
+        assert_eq!(visit(&mut slots, &joined(0..40, 900..920), &mut kv), 40);
         assert_eq!(kv.0, ["share 40 of 0 with 1"]);
-        assert_eq!(slots.busy_cells(), 50);
-        assert_eq!(slots.idle_cells(), 20, "shared cells count once");
+        assert_eq!(slots.busy_cells(), 50, "shared cells count once");
+        kv.0.clear();
+        // Another that begins alike: the silent one is parked before its slot is taken over.
+        assert_eq!(visit(&mut slots, &joined(0..40, 700..720), &mut kv), 40);
+        assert_eq!(kv.0, ["save 1", "cut 1 from 40"]);
+        // The first of the two goes on: it is all there.
+        assert_eq!(visit(&mut slots, &joined(0..40, 900..950), &mut kv), 60);
     }
 
     #[test]
-    fn short_beginnings_are_read_again_and_the_oldest_slot_goes_first() {
-        let (mut slots, mut kv) = (Slots::new(2, true), Log::default());
-        visit(&mut slots, &words(0..TILE as i32), &mut kv);
-        visit(&mut slots, &words(100..100 + TILE as i32), &mut kv);
-        let mut other = words(100..110);
-        other.extend(words(200..250));
-        assert_eq!(visit(&mut slots, &other, &mut kv), (0, 0));
+    fn what_is_short_or_beyond_the_room_is_not_parked() {
+        let (mut slots, mut kv) = (Slots::new(2, 100, true), Log::default());
+        visit(&mut slots, &words(0..20), &mut kv);
+        visit(&mut slots, &words(100..160), &mut kv);
+        visit(&mut slots, &words(200..260), &mut kv);
+        visit(&mut slots, &words(300..500), &mut kv);
+        visit(&mut slots, &words(600..640), &mut kv);
+        assert_eq!(slots.kept(), 60 + 40, "the older of two went, the longest never came");
+        assert_eq!(slots.common(&words(200..300)), 60);
+    }
+
+    #[test]
+    fn models_that_cannot_forget_a_part_keep_nothing() {
+        let (mut slots, mut kv) = (Slots::new(1, 1000, false), Log::default());
+        visit(&mut slots, &words(0..50), &mut kv);
+        assert_eq!(visit(&mut slots, &words(0..80), &mut kv), 0);
         assert_eq!(kv.0, ["cut 0 from 0"]);
     }
 
     #[test]
-    fn alone_a_new_prompt_begins_at_the_edge_of_a_tile() {
-        let (mut slots, mut kv) = (Slots::new(3, true), Log::default());
-        visit(&mut slots, &words(0..100), &mut kv);
-        assert_eq!(visit(&mut slots, &words(500..600), &mut kv), (1, 0));
-        assert_eq!(kv.0, ["cut 0 from 64"]);
-        // Not beside others: their answers are on their way, and the cache is worth more.
-        kv.0.clear();
-        let busy = slots.take(&words(800..900), &mut kv).unwrap();
-        slots.extend(busy, &words(800..900));
-        assert_eq!(slots.held(1), 64);
-        visit(&mut slots, &words(0..70), &mut kv);
-        assert!(kv.0.iter().all(|line| !line.ends_with("from 64") || line.starts_with("cut 1")), "{:?}", kv.0);
-    }
-
-    #[test]
-    fn full_is_none_and_memory_is_given_back_oldest_first() {
-        let (mut slots, mut kv) = (Slots::new(2, true), Log::default());
+    fn all_busy_is_none_and_idle_slots_give_their_cells_back() {
+        let (mut slots, mut kv) = (Slots::new(2, 1000, true), Log::default());
         let a = slots.take(&words(0..40), &mut kv).unwrap();
         let b = slots.take(&words(50..90), &mut kv).unwrap();
         assert!(slots.take(&words(0..40), &mut kv).is_none() && !slots.any_free());
         slots.extend(a, &words(0..40));
         slots.extend(b, &words(50..90));
         slots.free(b);
-        assert!(slots.forget_oldest(&mut kv));
-        assert!(!slots.forget_oldest(&mut kv), "busy slots keep theirs");
+        assert!(slots.park_idle(&mut kv));
+        assert!(!slots.park_idle(&mut kv), "busy slots keep theirs");
         assert_eq!((slots.held(a), slots.held(b)), (40, 0));
     }
 }

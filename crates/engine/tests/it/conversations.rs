@@ -17,7 +17,8 @@ fn an_answer_has_a_start_words_counts_and_an_end() {
         assert!(answer.head.id.starts_with("house-") && !answer.head.model.is_empty());
         assert_eq!(answer.usage.output, Some(tokens.len() as u64));
         assert_eq!(answer.usage.input, Some(house.count_tokens(&request).await.unwrap()));
-        assert_eq!(answer.choices[0].stop.reason, StopReason::End);
+        let hello = whole(house, &user("Hello!")).await.unwrap().0;
+        assert_eq!(hello.choices[0].stop.reason, StopReason::End);
         assert_eq!(house.state(), HouseState::Ready);
     });
 }

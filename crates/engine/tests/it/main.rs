@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test's helpers fail as its tests do")]
 
+mod adapters;
 mod conversations;
 mod equality;
 mod forms;

@@ -89,8 +89,6 @@ fn a_child_killed_while_many_wait_answers_all() {
                 };
                 assert!(answer::fold(&rest).is_some());
             }
-            // An answer's last event is handed out a moment before its place is given back.
-            house.gauge().await.unwrap();
             assert_eq!(house.in_flight(), 0);
         },
     );
@@ -184,5 +182,5 @@ fn a_child_whose_parent_is_gone_ends() {
     ours.read_exact(&mut [0; 4]).unwrap();
     // What the kernel does when the parent dies, however it dies.
     drop(ours);
-    assert!(child.wait().unwrap().success());
+    assert!(child.wait().unwrap().success(), "it ends by itself, without an error");
 }
