@@ -59,14 +59,27 @@ impl Default for ServerFile {
     }
 }
 
+/// How conversations of the house model share its context.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CacheFile {
+    /// One pool.
+    Shared,
+    /// Equal parts.
+    Split,
+}
+
 /// The model inside: a GGUF file that runs in a child process of this binary.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HouseFile {
     /// The weights: a GGUF file. Empty: the default model, which `autarky house fetch` brings.
     pub(crate) gguf: Option<PathBuf>,
-    /// Tokens of context, shared by all conversations of the moment. Default 8192.
+    /// Tokens of context of all conversations of the moment together. Default 8192.
     pub(crate) context: Option<u32>,
+    /// How they share it. Default `shared`: one pool, a conversation may be as long as the whole. `split`: each slot has
+    /// its own equal part, which is quicker for many short conversations.
+    pub(crate) cache: Option<CacheFile>,
     /// Conversations answered at the same time. Default 32.
     pub(crate) slots: Option<u32>,
     /// Threads while a single conversation is answered. Default 1: more collapse on a busy machine.

@@ -1,12 +1,12 @@
 //! The model inside as a `Backend` without a wire: the gateway's side of `engine::House`. Finds the weights, brings
 //! them in the background when they are missing, and says what is missing until it can answer.
 
-use crate::config::file::HouseFile;
+use crate::config::file::{CacheFile, HouseFile};
 use crate::weights::{self, FetchError, SMOLLM2_135M, Source, Watch};
 use anyhow::Context;
 use canon::wire::Protocol;
 use canon::{Event, Fault, FaultKind, Loss};
-use engine::{Adapter, House, HouseCommand, HouseOptions, HouseState};
+use engine::{Adapter, Cache, House, HouseCommand, HouseOptions, HouseState};
 use futures_util::{StreamExt, stream};
 use gateway::setup::Readiness;
 use gateway::tasks::Tasks;
@@ -128,6 +128,11 @@ fn options(file: &HouseFile, gguf: PathBuf) -> HouseOptions {
     let defaults = HouseOptions::new(gguf);
     HouseOptions {
         context: file.context.unwrap_or(defaults.context),
+        cache: match file.cache {
+            None => defaults.cache,
+            Some(CacheFile::Shared) => Cache::Shared,
+            Some(CacheFile::Split) => Cache::Split,
+        },
         slots: file.slots.unwrap_or(defaults.slots),
         threads: file.threads.unwrap_or(defaults.threads),
         threads_batch: file.threads_batch.unwrap_or(defaults.threads_batch),

@@ -15,5 +15,5 @@ pub mod weights;
 pub mod worker;
 
 pub use house::{Answer, House, HouseState};
-pub use options::{Adapter, HouseCommand, HouseOptions};
+pub use options::{Adapter, Cache, HouseCommand, HouseOptions};
 pub use protocol::Gauge;

@@ -111,7 +111,7 @@ fn serve(
     ear: Ear,
     outbox: &Outbox,
 ) -> Result<(), WorkerError> {
-    outbox.send(&FromWorker::Ready { model: model.name.clone(), context: context.n_ctx() })?;
+    outbox.send(&FromWorker::Ready { model: model.name.clone(), context: options.longest().min(context.n_ctx()) })?;
     let (orders, inbox) = mpsc::channel();
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || listen(model, options, ear, outbox, &orders));

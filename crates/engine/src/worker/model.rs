@@ -4,8 +4,8 @@
 use super::sampler::Rules;
 use super::slots::Kv;
 use super::template::Template;
-use crate::HouseOptions;
 use crate::weights;
+use crate::{Cache, HouseOptions};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::context::session::{LlamaStateSeqFlags, SeqState};
@@ -120,7 +120,7 @@ impl Model {
             .with_n_seq_max(options.slots.max(1))
             .with_n_threads(threads(options.threads as usize))
             .with_n_threads_batch(threads(batch))
-            .with_kv_unified(true)
+            .with_kv_unified(options.cache == Cache::Shared)
             .with_no_perf(true);
         let mut context = self.llama.new_context(&self.backend, params).map_err(|error| failed(error.to_string()))?;
         if let (Some(adapter), Some(said)) = (adapter, &options.adapter) {
@@ -226,26 +226,44 @@ impl Rules for Grammar {
     }
 }
 
-impl Kv for LlamaContext<'_> {
+/// The conversations' keys and values.
+#[derive(Debug)]
+pub(crate) struct Cells<'a> {
+    pub(crate) context: LlamaContext<'a>,
+    /// Whether slots may share cells, and not only copy them.
+    pool: bool,
+}
+
+impl<'a> Cells<'a> {
+    pub(crate) fn new(context: LlamaContext<'a>, options: &HouseOptions) -> Self {
+        Self { context, pool: options.cache == Cache::Shared }
+    }
+}
+
+impl Kv for Cells<'_> {
     type State = SeqState;
 
     fn cut(&mut self, slot: usize, from: usize) -> bool {
         let at = |number: usize| u32::try_from(number).ok();
-        self.clear_kv_cache_seq(at(slot), at(from), None).unwrap_or(false)
+        self.context.clear_kv_cache_seq(at(slot), at(from), None).unwrap_or(false)
     }
 
-    fn share(&mut self, from: usize, to: usize, length: usize) {
-        if let (Ok(from), Ok(to), Ok(length)) = (i32::try_from(from), i32::try_from(to), u32::try_from(length)) {
-            // Fails only for numbers beyond i32, which positions never are.
-            let _ = self.copy_kv_cache_seq(from, to, Some(0), Some(length));
+    fn share(&mut self, from: usize, to: usize, length: usize) -> bool {
+        if !self.pool {
+            let copied = self.save(from).is_some_and(|state| self.restore(&state, to));
+            return copied && self.cut(to, length);
         }
+        let (Ok(from), Ok(to), Ok(length)) = (i32::try_from(from), i32::try_from(to), u32::try_from(length)) else {
+            return false;
+        };
+        self.context.copy_kv_cache_seq(from, to, Some(0), Some(length)).is_ok()
     }
 
     fn save(&mut self, slot: usize) -> Option<SeqState> {
-        self.state_seq_get(i32::try_from(slot).ok()?, LlamaStateSeqFlags::empty()).ok()
+        self.context.state_seq_get(i32::try_from(slot).ok()?, LlamaStateSeqFlags::empty()).ok()
     }
 
     fn restore(&mut self, state: &SeqState, slot: usize) -> bool {
-        i32::try_from(slot).is_ok_and(|slot| self.state_seq_set(state, slot).is_ok())
+        i32::try_from(slot).is_ok_and(|slot| self.context.state_seq_set(state, slot).is_ok())
     }
 }

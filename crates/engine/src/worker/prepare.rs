@@ -193,7 +193,7 @@ fn plain(parts: &[Part], index: usize) -> Result<String, Refusal> {
 pub(crate) fn job(model: &Model, options: &HouseOptions, submit: Submit) -> Result<Job, Refusal> {
     let request = read(submit.body)?;
     let tokens = prompt(model, &request)?;
-    let context = options.context as usize;
+    let context = options.longest() as usize;
     if tokens.len() >= context {
         return Err(Refusal::TooLong { tokens: tokens.len() as u64, context: context as u64 });
     }

@@ -2,7 +2,7 @@
 //! that wait, in one call of llama.cpp. A step is the unit of everything: admission, cancellation, frames.
 
 use super::Outbox;
-use super::model::{BATCH, Model};
+use super::model::{BATCH, Cells, Model};
 use super::prepare::{Job, Voice};
 use super::sampler::{Rules, likely};
 use super::slots::{Slots, WORTH_SHARING, beginning};
@@ -89,8 +89,11 @@ struct Fed {
 /// The scheduler.
 pub(crate) struct Scheduler<'a> {
     model: &'a Model,
-    context: LlamaContext<'a>,
-    cells: usize,
+    cells: Cells<'a>,
+    /// Cells of all slots together.
+    room: usize,
+    /// Tokens of the longest conversation.
+    longest: usize,
     batch: LlamaBatch<'static>,
     slots: Slots<SeqState>,
     active: Vec<Active>,
@@ -101,13 +104,14 @@ pub(crate) struct Scheduler<'a> {
 
 impl<'a> Scheduler<'a> {
     pub(crate) fn new(model: &'a Model, context: LlamaContext<'a>, options: &HouseOptions, outbox: &'a Outbox) -> Self {
-        let cells = context.n_ctx() as usize;
+        let room = context.n_ctx() as usize;
         Self {
             model,
-            cells,
-            context,
+            cells: Cells::new(context, options),
+            room,
+            longest: room.min(options.longest() as usize),
             batch: LlamaBatch::new(BATCH as usize, 1),
-            slots: Slots::new(options.slots.max(1) as usize, cells / 2, model.forgets_parts()),
+            slots: Slots::new(options.slots.max(1) as usize, room / 2, model.forgets_parts()),
             active: Vec::new(),
             waiting: VecDeque::new(),
             frames: Vec::new(),
@@ -200,11 +204,11 @@ impl<'a> Scheduler<'a> {
             let promised: usize =
                 self.active.iter().map(|active| active.talk.tokens.len() - self.slots.held(active.slot)).sum();
             let wanted = self.slots.busy_cells() + promised + tokens.len() - here + HEADROOM;
-            if wanted > self.cells && !self.active.is_empty() {
+            if wanted > self.room && !self.active.is_empty() {
                 return;
             }
             let Some(mut talk) = self.waiting.remove(at) else { return };
-            let Some(slot) = self.slots.take(&talk.tokens, &mut self.context) else { return };
+            let Some(slot) = self.slots.take(&talk.tokens, &mut self.cells) else { return };
             talk.cached.get_or_insert(self.slots.held(slot));
             self.active.push(Active { slot, talk });
         }
@@ -221,7 +225,7 @@ impl<'a> Scheduler<'a> {
         if fed.is_empty() {
             return Ok(());
         }
-        match self.context.decode(&mut self.batch) {
+        match self.cells.context.decode(&mut self.batch) {
             Ok(()) => {}
             Err(DecodeError::NoKvCacheSlot) => return self.make_room(),
             Err(error) => return Err(error.into()),
@@ -286,12 +290,12 @@ impl<'a> Scheduler<'a> {
 
     /// The cache is full: idle slots leave it first, then the last to come waits once more.
     fn make_room(&mut self) -> Result<(), Broken> {
-        if self.slots.park_idle(&mut self.context) {
+        if self.slots.park_idle(&mut self.cells) {
             return Ok(());
         }
         let Some(last) = self.active.len().checked_sub(1) else { return Ok(()) };
         let mut talk = self.leave(last);
-        self.slots.park_idle(&mut self.context);
+        self.slots.park_idle(&mut self.cells);
         if last > 0 {
             self.waiting.push_front(talk);
             return Ok(());
@@ -304,7 +308,7 @@ impl<'a> Scheduler<'a> {
 
     /// Chooses the next token of the talk at `at` from the logits at `row`.
     fn speak(&mut self, at: usize, row: i32) -> Result<(), Broken> {
-        let logits = self.context.get_logits_ith(row);
+        let logits = self.cells.context.get_logits_ith(row);
         let talk = &mut self.active[at].talk;
         let began = talk.is_fresh() && talk.voice.choice == 0;
         let voice = &mut talk.voice;
@@ -323,7 +327,7 @@ impl<'a> Scheduler<'a> {
             match stop {
                 Some(stop) => Some(End::Stop(stop)),
                 None if voice.made.len() >= voice.limit => Some(End::Length),
-                None if talk.tokens.len() >= self.cells => Some(End::Context),
+                None if talk.tokens.len() >= self.longest => Some(End::Context),
                 None => None,
             }
         };

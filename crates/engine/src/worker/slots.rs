@@ -12,8 +12,8 @@ pub(crate) trait Kv {
     type State;
     /// Forgets everything of `slot` from position `from` on. `false`: the model cannot forget a part (recurrent state).
     fn cut(&mut self, slot: usize, from: usize) -> bool;
-    /// Lets `to`, which is empty, share the first `length` positions of `from`.
-    fn share(&mut self, from: usize, to: usize, length: usize);
+    /// Lets `to`, which is empty, share the first `length` positions of `from`. `false`: it cannot, `to` stays empty.
+    fn share(&mut self, from: usize, to: usize, length: usize) -> bool;
     /// Copies `slot` out of the cache.
     fn save(&mut self, slot: usize) -> Option<Self::State>;
     /// Copies `state` into `slot`, which is empty. `false`: there is no room, the slot stays empty.
@@ -135,8 +135,7 @@ impl<S> Slots<S> {
         self.slots[taken].busy = matches!(best, Some((Place::Idle(_), _)));
         self.park_idle(kv);
         match best {
-            Some((Place::Busy(at), length)) => {
-                kv.share(at, taken, length);
+            Some((Place::Busy(at), length)) if kv.share(at, taken, length) => {
                 self.slots[taken].tokens = self.slots[at].tokens[..length].to_vec();
                 self.slots[taken].shared = length;
             }
@@ -225,8 +224,9 @@ mod tests {
             self.0.push(format!("cut {slot} from {from}"));
             true
         }
-        fn share(&mut self, from: usize, to: usize, length: usize) {
+        fn share(&mut self, from: usize, to: usize, length: usize) -> bool {
             self.0.push(format!("share {length} of {from} with {to}"));
+            true
         }
         fn save(&mut self, slot: usize) -> Option<String> {
             self.0.push(format!("save {slot}"));

@@ -2,7 +2,7 @@
 
 use super::{RUNTIME, command, request, soon, text, user, weights, whole, with_own_house};
 use canon::{FaultKind, Retry, Role, Side, StopReason};
-use engine::{House, HouseOptions, HouseState};
+use engine::{Cache, House, HouseOptions, HouseState};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,6 +43,29 @@ fn conversations_larger_than_memory_together_all_end() {
             assert!(answers.iter().all(Result::is_ok), "{answers:?}");
             let gauge = house.gauge().await.unwrap();
             assert_eq!((gauge.busy, gauge.waiting), (0, 0));
+        },
+    );
+}
+
+#[test]
+fn a_split_cache_answers_alike_and_bounds_each_conversation() {
+    with_own_house(
+        |options| (options.context, options.slots, options.cache) = (2048, 4, Cache::Split),
+        async |house| {
+            let fault = whole(house, &user(&"word ".repeat(600))).await.unwrap_err();
+            assert_eq!(fault.kind, FaultKind::ContextLength);
+            assert!(fault.message.contains("512"), "{}", fault.message);
+            // More than slots, with a beginning in common that is copied from one who speaks.
+            let beginning = "The quick brown fox jumps over the lazy dog. ".repeat(20);
+            let asked = |at: u32| user(&format!("{beginning} Which animal is number {at}?"));
+            let requests: Vec<_> = (0..6).map(asked).collect();
+            let answers = futures(requests.iter().map(|request| whole(house, request)).collect()).await;
+            let texts: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().0).collect();
+            assert!(texts.iter().skip(1).any(|answer| answer.usage.cache_read > Some(150)), "nothing was shared");
+            for (request, together) in requests.iter().zip(&texts).take(2) {
+                let alone = text(house, request).await;
+                assert_eq!(alone.split(' ').next(), together.text().split(' ').next());
+            }
         },
     );
 }
