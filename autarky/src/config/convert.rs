@@ -346,7 +346,8 @@ impl Converter<'_> {
     fn secret(&mut self, provider: &str, row: &ProviderRow, needed: bool) -> Option<auth::Secret> {
         let path = ["provider", provider, "key"];
         match &row.key {
-            Some(reference) => match secret::resolve(reference) {
+            // A row of the catalog names its key, also when `auth = "none"` stands over it.
+            Some(reference) if needed => match secret::resolve(reference) {
                 Ok(secret) => Some(secret),
                 Err(error) => {
                     let hint = "set it, or name another with `key = \"env:NAME\"` or `key = \"file:/path\"`";
@@ -359,7 +360,7 @@ impl Converter<'_> {
                 self.fail(&path, message, "add `key = \"env:NAME\"`, or `auth = \"none\"` if it needs none");
                 None
             }
-            None => Some(auth::Secret::default()),
+            _ => Some(auth::Secret::default()),
         }
     }
 }

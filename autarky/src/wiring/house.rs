@@ -180,9 +180,6 @@ impl HouseBackend {
             return Err(Fault::gateway(FaultKind::Overloaded, missing).after(std::time::Duration::from_secs(5)));
         }
         let request = ask.request()?;
-        if request.messages.is_empty() {
-            return Err(Fault::client(FaultKind::Invalid, "`messages` is empty: say something").at("messages"));
-        }
         let limit = terms.first_token.min(terms.deadline.saturating_duration_since(started));
         let begun = tokio::time::timeout(limit, async {
             let mut answer = self.house.generate(&request, terms.deadline.into())?;

@@ -16,6 +16,8 @@ pub struct Peek {
     pub stream_usage: bool,
     /// Where an existing `stream_options` value stands, so that usage can be asked for upstream.
     pub stream_options_at: Option<Range<usize>>,
+    /// It says something as only another maker's clients of the wire say it, so that its bytes will not do upstream.
+    pub accent: bool,
     /// What the request needs.
     pub facets: Facets,
 }

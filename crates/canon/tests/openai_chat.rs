@@ -125,3 +125,33 @@ fn one_of_two_choices_is_no_whole_answer() {
     scan.frame(&chunk(1, "{}", "\"length\"")).expect("fine");
     assert!(scan.close().is_some());
 }
+
+#[test]
+fn what_clients_of_mistral_say_is_heard_and_told_to_others_in_their_words() {
+    let dialect = canon::wire::dialect("openai-chat").expect("listed");
+    let accented = serde_json::json!({
+        "model": "m", "tool_choice": "any", "random_seed": 7,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": "", "prefix": false, "tool_calls": [
+                {"id": "abcdefghi", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "abcdefghi", "content": "done"},
+        ],
+    });
+    let params = canon::wire::Params { model: None, stream: false };
+    let peek = |body: &serde_json::Value| dialect.peek(&params, body.to_string().as_bytes()).expect("readable");
+    assert!(peek(&accented).accent);
+    let plain =
+        serde_json::json!({"model": "m", "messages": [{"role": "user", "content": "say \"index\" and \"prefix\""}]});
+    assert!(!peek(&plain).accent);
+    let request = dialect.decode_request(&params, accented).expect("a request");
+    let chat = canon::wire::protocol("openai-chat").expect("listed");
+    let target = canon::wire::Target { model: "m".to_owned(), ..canon::wire::Target::default() };
+    let encoded = chat.encode_request(&request, &target);
+    let body = &encoded.body;
+    assert_eq!((&body["tool_choice"], &body["seed"]), (&"required".into(), &7.into()));
+    assert_eq!((body.get("random_seed"), body["messages"][1].get("prefix")), (None, None));
+    assert_eq!(body["messages"][1]["tool_calls"][0].get("index"), None);
+    assert!(encoded.losses.is_empty(), "{:?}", encoded.losses);
+}

@@ -33,6 +33,18 @@ pub struct Quirks {
 }
 
 impl Quirks {
+    /// Whether a request as the wire's maker documents it may have to be written anew for the provider.
+    #[must_use]
+    pub fn touch_requests(&self) -> bool {
+        self.no_stream_options
+            || self.no_developer_role
+            || self.system_first_only
+            || self.tool_choice_any
+            || self.tool_id_length.is_some()
+            || !self.refuses.is_empty()
+            || !self.renames.is_empty()
+    }
+
     /// Whether the provider takes `field`, which is beyond its wire.
     #[must_use]
     pub fn accepts(&self, field: &str) -> bool {

@@ -52,7 +52,12 @@ impl Ask {
                     Fault::client(FaultKind::Invalid, format!("the body is not valid JSON: {error}"))
                 })?;
                 let request = self.dialect.decode_request(&self.params, value);
-                request.map(Arc::new).map_err(canon::fields::BadField::into_client_fault)
+                let request = request.map_err(canon::fields::BadField::into_client_fault)?;
+                if request.messages.is_empty() {
+                    let empty = "the conversation is empty: send at least one message";
+                    return Err(Fault::client(FaultKind::Invalid, empty));
+                }
+                Ok(Arc::new(request))
             })
             .clone()
     }

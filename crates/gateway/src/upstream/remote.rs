@@ -96,7 +96,7 @@ impl Remote {
 
     /// The body to send, and what it could not say.
     fn body(&self, ask: &Ask) -> Result<(Bytes, Vec<Loss>), Fault> {
-        if self.is_same_wire(ask) {
+        if self.is_same_wire(ask) && !ask.peek.accent && !self.config.target.quirks.touch_requests() {
             return Ok((self.untouched(ask), Vec::new()));
         }
         let encoded = self.config.protocol.encode_request(&*ask.request()?, &self.config.target);
@@ -107,14 +107,11 @@ impl Remote {
 
     /// The client's own bytes with our model name in them.
     fn untouched(&self, ask: &Ask) -> Bytes {
-        let mut edits = Vec::new();
+        let mut edits: Vec<_> = self.config.protocol.usage_edit(&ask.body, &ask.peek).into_iter().collect();
         if let Some(at) = &ask.peek.model_at
             && ask.peek.model.as_deref() != Some(self.config.target.model.as_str())
         {
             edits.push((at.clone(), self.model.clone()));
-        }
-        if !self.config.target.quirks.no_stream_options {
-            edits.extend(self.config.protocol.usage_edit(&ask.body, &ask.peek));
         }
         if edits.is_empty() { ask.body.clone() } else { splice(&ask.body, edits).into() }
     }

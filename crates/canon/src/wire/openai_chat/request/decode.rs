@@ -65,7 +65,7 @@ fn decode_sampling(fields: &mut Fields) -> Result<Sampling, BadField> {
         min_p: fields.f64("min_p")?,
         frequency_penalty: fields.f64("frequency_penalty")?,
         presence_penalty: fields.f64("presence_penalty")?,
-        seed: fields.i64("seed")?,
+        seed: fields.i64("seed")?.or(fields.i64("random_seed")?),
         stop: decode_stop(fields)?,
         n: fields.u32("n")?,
         logprobs: fields.bool("logprobs")?,
@@ -123,6 +123,10 @@ fn legacy_function(fields: Fields) -> Message {
 
 fn decode_assistant(fields: &mut Fields) -> Result<Vec<Part>, BadField> {
     let mut parts = Vec::new();
+    // Mistral's clients say it of every turn.
+    if fields.peek("prefix") == Some(&Value::Bool(false)) {
+        fields.take("prefix");
+    }
     if let Some(text) = take_reasoning(fields)? {
         parts.push(Part::Reasoning { text, summary: false, seal: None, extras: Extras::new() });
     }

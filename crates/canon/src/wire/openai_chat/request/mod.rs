@@ -35,6 +35,8 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 if !value.raw().starts_with('[') {
                     return Err(BadField::new(key, "must be a list"));
                 }
+                // Mistral's clients number the calls of earlier turns.
+                peek.accent |= value.mentions("\"index\"") || value.mentions("\"prefix\"");
                 peek.facets.images = value.mentions("\"image_url\"");
                 peek.facets.audio = value.mentions("\"input_audio\"");
                 peek.facets.documents = value.mentions("\"file_data\"") || value.mentions("\"file_id\"");
@@ -67,6 +69,9 @@ fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField>
         "tools" | "functions" => facets.tools |= value.is_filled(),
         "response_format" => facets.structured = value.mentions("\"json_object\"") || value.mentions("\"json_schema\""),
         "reasoning_effort" => facets.reasoning = value.string(key)?.is_some_and(|effort| effort != "none"),
+        // Mistral's clients again.
+        "tool_choice" => peek.accent |= value.raw() == "\"any\"",
+        "random_seed" => peek.accent = true,
         "logprobs" => facets.logprobs = value.flag(key)?,
         "n" => facets.choices = value.whole(key)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         "max_tokens" | "max_completion_tokens" => {

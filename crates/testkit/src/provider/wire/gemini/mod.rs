@@ -42,7 +42,7 @@ impl Wire for Gemini {
     }
 
     fn read(&self, incoming: &Incoming<'_>) -> Result<Demand, Refusal> {
-        let body = json_body(incoming)?;
+        let body = in_camel_case(json_body(incoming)?);
         let (model, method) = place(incoming.path).unwrap_or_default();
         let stream = method == "streamGenerateContent";
         if stream && !incoming.query.split('&').any(|pair| pair == "alt=sse") {
@@ -124,6 +124,47 @@ impl Wire for Gemini {
     fn malformed_event(&self) -> Bytes {
         Bytes::from_static(b"data: {\"candidates\":[{\"content\":{\"par\r\n\r\n")
     }
+}
+
+/// What is a caller's own inside a body: its keys are no fields.
+const FREE: [&str; 9] = [
+    "args",
+    "response",
+    "parameters",
+    "parametersJsonSchema",
+    "responseSchema",
+    "responseJsonSchema",
+    "labels",
+    "partMetadata",
+    "videoMetadata",
+];
+
+/// Field names as the tables have them: Google's server also takes a field's original name (protocol buffers' JSON
+/// mapping), and its SDK sends some so.
+fn in_camel_case(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(in_camel_case).collect(),
+        Value::Object(fields) => {
+            let named = fields.into_iter().map(|(key, value)| {
+                let key = camel(&key);
+                let value = if FREE.contains(&key.as_str()) { value } else { in_camel_case(value) };
+                (key, value)
+            });
+            Value::Object(named.collect())
+        }
+        other => other,
+    }
+}
+
+fn camel(key: &str) -> String {
+    let mut up = false;
+    key.chars().fold(String::with_capacity(key.len()), |mut name, c| {
+        if c != '_' {
+            name.extend(if up { c.to_uppercase().next() } else { Some(c) });
+        }
+        up = c == '_';
+        name
+    })
 }
 
 fn quota(id: &str) -> Value {
