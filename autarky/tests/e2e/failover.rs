@@ -29,7 +29,6 @@ fn status(status: u16) -> Fault {
 fn before() -> Vec<Case> {
     let case = |name, fault, called| Case { name, fault, whole: true, stream: true, called };
     let whole = |name, fault, called| Case { name, fault, whole: true, stream: false, called };
-    let streamed = |name, fault, called| Case { name, fault, whole: false, stream: true, called };
     vec![
         case("500", status(500), &["server_error"]),
         case("503", status(503), &["overloaded"]),
@@ -62,9 +61,9 @@ fn before() -> Vec<Case> {
         case("cut-first", Fault::Cut { after: 0, close: false }, &CUT),
         case("closed-first", Fault::Cut { after: 0, close: true }, &CUT),
         case("no-end", Fault::NoTerminator { after: Some(0) }, &["upstream_cut", "upstream_malformed"]),
-        streamed("silent", Fault::Silent, &["upstream_first_token_timeout"]),
-        streamed("slow", Fault::SlowFirst { ms: 5_000, headers: false }, &["upstream_first_token_timeout"]),
-        streamed("stalled-first", Fault::Stall { after: 0, ms: None }, &["upstream_first_token_timeout"]),
+        case("silent", Fault::Silent, &["upstream_first_token_timeout"]),
+        case("slow", Fault::SlowFirst { ms: 5_000, headers: false }, &["upstream_first_token_timeout"]),
+        case("stalled-first", Fault::Stall { after: 0, ms: None }, &["upstream_first_token_timeout"]),
     ]
 }
 
@@ -104,7 +103,7 @@ async fn fleet(cases: &[Case]) -> (Provider, Stage) {
     script.rules.push(Rule { pace: Some(Pace { first_ms: 0, event_ms: 2 }), ..Rule::default() });
     rules.push_str(&leg("good", provider.addr(), 1));
     let product = "[product.default]\nanonymous = true\nsubstitute = \"never\"\n\
-                   timeouts = { first_token_ms = 400, silence_ms = 400, deadline_ms = 20000 }\n";
+                   timeouts = { first_token_ms = 400, whole_ms = 1000, silence_ms = 400, deadline_ms = 20000 }\n";
     let stage = Stage::start(&format!("{rules}{product}aliases = {{ {} }}\n", aliases.trim_end_matches(", ")));
     provider.script(script);
     (provider, stage)

@@ -41,14 +41,26 @@ pub struct Watched {
     pub deadline: Instant,
 }
 
-pub(super) async fn attempt(run: &Run<'_>, unit: &Unit, leg: &Leg, number: u32, chosen: Chosen) -> Tried {
+/// How long one attempt may take. A whole answer takes its time, and its silence says nothing: it has until the
+/// deadline, and less only while somebody else can still be asked.
+fn terms(run: &Run<'_>, elsewhere: bool) -> CallTerms {
     let timeouts = run.product.rules().timeouts;
-    let terms = CallTerms {
-        deadline: run.deadline,
-        // A whole answer takes its time, and its silence says nothing; only the deadline bounds it.
-        first_token: if run.ask.peek.stream { timeouts.first_token() } else { timeouts.deadline() },
-        silence: timeouts.silence(),
+    let first_token = match (run.ask.peek.stream, elsewhere) {
+        (true, _) => timeouts.first_token(),
+        (false, true) => timeouts.whole(),
+        (false, false) => timeouts.deadline(),
     };
+    CallTerms { deadline: run.deadline, first_token, silence: timeouts.silence() }
+}
+
+pub(super) async fn attempt(
+    run: &Run<'_>,
+    unit: &Unit,
+    (leg, elsewhere): (&Leg, bool),
+    number: u32,
+    chosen: Chosen,
+) -> Tried {
+    let terms = terms(run, elsewhere);
     let live = &run.setup.live;
     let force = leg.degraded == Some(Degraded::Unhealthy);
     let Some(flight) = live.begin(run.product, leg.deployment, force, run.gateway.clock.tick()) else {

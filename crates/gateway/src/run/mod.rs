@@ -61,7 +61,7 @@ impl Run<'_> {
         let (mut attempts, mut at, mut told) = (0, 0, None);
         while let Some(leg) = legs.get(at) {
             attempts += 1;
-            let fault = match self.attempt(leg, attempts).await {
+            let fault = match self.attempt(leg, legs.len() > at + 1, attempts).await {
                 Tried::Begun(begun) => return Ok(*begun),
                 Tried::Failed(fault) => fault,
                 Tried::NotNow => {
@@ -92,7 +92,7 @@ impl Run<'_> {
         self.setup.live.after_fault(self.product, &failed, self.gateway.clock.tick())
     }
 
-    async fn attempt(&self, leg: &Leg, number: u32) -> Tried {
+    async fn attempt(&self, leg: &Leg, elsewhere: bool, number: u32) -> Tried {
         let Some(unit) = self.setup.unit(leg.deployment) else { return Tried::NotNow };
         let chosen = Chosen {
             score: f64::from(leg.score),
@@ -100,7 +100,7 @@ impl Run<'_> {
             degraded: leg.degraded.is_some(),
             mode: Mode::Live,
         };
-        attempt::attempt(self, unit, leg, number, chosen).await
+        attempt::attempt(self, unit, (leg, elsewhere), number, chosen).await
     }
 }
 

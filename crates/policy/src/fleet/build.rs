@@ -333,6 +333,7 @@ impl Check<'_> {
             ("timeouts.deadline_ms", rules.timeouts.deadline_ms > 0, "more than 0"),
             ("timeouts.connect_ms", rules.timeouts.connect_ms > 0, "more than 0"),
             ("timeouts.first_token_ms", rules.timeouts.first_token_ms > 0, "more than 0"),
+            ("timeouts.whole_ms", rules.timeouts.whole_ms > 0, "more than 0"),
             ("timeouts.silence_ms", rules.timeouts.silence_ms > 0, "more than 0"),
             ("weights", rules.weights.values().all(|w| w.is_finite() && *w >= 0.0), "numbers of 0 or more"),
             (

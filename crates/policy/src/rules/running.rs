@@ -32,15 +32,18 @@ pub struct Timeouts {
     pub deadline_ms: u64,
     /// One attempt until its connection stands.
     pub connect_ms: u64,
-    /// One attempt until its first token; an answer that is not streamed has until the deadline.
+    /// One attempt until its first token, where the answer is streamed.
     pub first_token_ms: u64,
+    /// One attempt until its answer is there, where that is not streamed and another deployment can still be asked; the
+    /// last one has until the deadline.
+    pub whole_ms: u64,
     /// Silence between two tokens.
     pub silence_ms: u64,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { deadline_ms: 600_000, connect_ms: 2_000, first_token_ms: 30_000, silence_ms: 30_000 }
+        Self { deadline_ms: 600_000, connect_ms: 2_000, first_token_ms: 30_000, whole_ms: 120_000, silence_ms: 30_000 }
     }
 }
 
@@ -61,6 +64,12 @@ impl Timeouts {
     #[must_use]
     pub const fn first_token(&self) -> Duration {
         Duration::from_millis(self.first_token_ms)
+    }
+
+    /// One attempt until its answer is there, where another deployment can still be asked.
+    #[must_use]
+    pub const fn whole(&self) -> Duration {
+        Duration::from_millis(self.whole_ms)
     }
 
     /// Silence between two tokens.
