@@ -12,12 +12,14 @@ say of a request is named as a loss: in the answer's header, in the [ledger](led
 (`on_loss`).";
 
 /// Paths that belong to no dialect.
-const OTHERS: [(&str, &str); 5] = [
+const OTHERS: [(&str, &str); 6] = [
     (
         "GET /v1/models",
-        "The models, deployments and aliases that the caller's product may use. Needs what a request needs.",
+        "The models, deployments and aliases that the caller's product may use, as OpenAI's, Anthropic's \
+         (`anthropic-version`) or Google's (`x-goog-api-key`) clients read them. Needs what a request needs.",
     ),
     ("GET /v1/models/NAME", "One of them."),
+    ("GET /v1beta/models", "The same, as Google's clients read it; `/v1beta/models/NAME` is one of them."),
     ("GET /healthz", "200 while the process lives."),
     ("GET /readyz", "200 when everything is there, else 503; the body lists what is missing."),
     ("GET /metrics", "[Metrics](metrics.md)."),
@@ -90,7 +92,9 @@ fn dialects() -> Vec<[String; 4]> {
             let (what, streams) = match route.kind {
                 RouteKind::Generate => ("an answer, streamed if the body says so", dialect.stream_mime()),
                 RouteKind::GenerateStream => ("a streamed answer", dialect.stream_mime()),
-                RouteKind::CountTokens => ("the prompt's tokens; not offered yet: `not_found`", ""),
+                RouteKind::CountTokens => {
+                    ("the prompt's tokens; `x-autarky-count` says whether they were counted or estimated", "")
+                }
             };
             let path = code(&format!("{} {}", route.method, route.path));
             [code(dialect.id().name()), path, what.to_owned(), code(streams)]

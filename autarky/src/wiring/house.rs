@@ -171,9 +171,20 @@ impl Backend for HouseUnit {
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.backend.answer(&self.model, ask, terms))
     }
+
+    fn count<'a>(&'a self, ask: &'a Arc<Ask>, _deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
+        Box::pin(self.backend.count(ask))
+    }
 }
 
 impl HouseBackend {
+    async fn count(&self, ask: &Ask) -> Result<Option<u64>, Fault> {
+        if self.weights.missing().is_some() {
+            return Ok(None);
+        }
+        self.house.count_tokens(&*ask.request()?).await.map(Some)
+    }
+
     async fn answer(&self, model: &str, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
         let started = Instant::now();
         if let Some(missing) = self.weights.missing() {

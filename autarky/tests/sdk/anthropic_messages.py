@@ -49,6 +49,25 @@ def system_and_turns():
     assert words(client.messages.create(system=system, messages=turns, **few))
 
 
+@story
+def models():
+    names = [entry.id for entry in client.models.list()]
+    assert model in names, names
+    assert client.models.retrieve(model).id == model
+
+
+@story
+def count_tokens():
+    raw = client.messages.with_raw_response.count_tokens(model=model, messages=user)
+    count = raw.parse().input_tokens
+    exact = raw.headers["x-autarky-count"] == "counted"
+    # Exact where the provider counts on this wire, or the model inside does.
+    assert count > 0 and exact == (model in ("anthropic-messages", "house")), (count, raw.headers)
+    if not scripted:
+        usage = client.messages.create(messages=user, **few).usage
+        assert usage.input_tokens + (usage.cache_read_input_tokens or 0) == count, (usage, count)
+
+
 TOOLS = [{"name": "get_weather", "description": "The weather in a city", "input_schema": CITY}]
 
 

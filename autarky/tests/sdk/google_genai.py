@@ -36,6 +36,13 @@ def chat():
 
 
 @story
+def models_and_counts():
+    names = [entry.name for entry in client.models.list()]
+    assert f"models/{model}" in names, names
+    assert client.models.count_tokens(model=model, contents=SAY).total_tokens > 0
+
+
+@story
 def structured_output():
     config = types.GenerateContentConfig(response_mime_type="application/json", response_json_schema=PERSON, temperature=0, max_output_tokens=200)
     answer = ask(model=model, contents=ADA, config=config)

@@ -51,6 +51,13 @@ def instructions_and_turns():
     assert answer.output_text, answer
 
 
+@story
+def count_tokens():
+    raw = client.responses.input_tokens.with_raw_response.count(model=model, input=SAY)
+    exact = raw.headers["x-autarky-count"] == "counted"
+    assert raw.parse().input_tokens > 0 and exact == (model in ("openai-responses", "house")), raw.headers
+
+
 class Person(BaseModel):
     name: str
     age: int

@@ -67,6 +67,10 @@ pub trait Dialect: Sync {
     fn stream_mime(&self) -> &'static str {
         "text/event-stream"
     }
+    /// Writes a count of a prompt's tokens.
+    fn encode_count(&self, tokens: u64) -> Value {
+        serde_json::json!({"input_tokens": tokens})
+    }
     /// Writes a fault: HTTP status and body.
     fn encode_fault(&self, fault: &Fault) -> (u16, Value);
 }
@@ -167,6 +171,14 @@ pub trait Protocol: Sync {
     /// # Errors
     /// When the body is no complete answer of this wire, or is an error with a good status.
     fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault>;
+    /// Path below the provider's base URL that counts a prompt's tokens, where the wire has one.
+    fn count_path(&self, _target: &Target) -> Option<String> {
+        None
+    }
+    /// Reads such a count.
+    fn decode_count(&self, body: &Value) -> Option<u64> {
+        body.get("input_tokens").and_then(Value::as_u64)
+    }
     /// Reads an upstream's error answer.
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault;
 }

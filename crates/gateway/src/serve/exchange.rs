@@ -4,7 +4,7 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{read, system};
+use super::{count, read, system};
 use crate::clock;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
@@ -51,9 +51,6 @@ async fn answer(
     // accept
     let setup = gateway.setup();
     let place = gateway.enter(setup.limits.in_flight).ok_or_else(too_many)?;
-    if kind == RouteKind::CountTokens {
-        return Err(Fault::client(FaultKind::NotFound, "counting tokens is not offered on this path yet").into());
-    }
     // admit
     let micros = clock::unix_micros();
     let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
@@ -62,16 +59,14 @@ async fn answer(
     // plan
     let product = setup.fleet.product(caller.product);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
+    let deadline = Instant::now() + product.rules().timeouts.deadline();
+    if kind == RouteKind::CountTokens {
+        return Ok(count::count(&setup, &ask, &plan, deadline, id).await?);
+    }
     // run
     setup.live.request(caller.product);
-    let run = Run {
-        gateway,
-        setup: &setup,
-        product,
-        ask: &ask,
-        common: common(&setup, &caller, &ask, &plan, id),
-        deadline: Instant::now() + product.rules().timeouts.deadline(),
-    };
+    let run =
+        Run { gateway, setup: &setup, product, ask: &ask, common: common(&setup, &caller, &ask, &plan, id), deadline };
     let begun = run.carry_out(&plan).await?;
     // reply (and tap, which the entry inside `begun` does)
     Ok(reply::reply(gateway, &setup, &ask, begun, id, place))

@@ -1,9 +1,12 @@
 //! What clients see of us: sockets in, answers out. `exchange` names the phases of a request in order, each in a file
-//! of its own; `system` answers health, metrics and model lists. Nothing here knows a provider.
+//! of its own; `system` answers health, metrics and model lists,
+//! `count` counts prompts. Nothing here knows a provider.
 
 mod admit;
+mod count;
 mod exchange;
 mod listen;
+mod models;
 mod read;
 mod reply;
 mod route;

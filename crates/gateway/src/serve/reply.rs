@@ -115,7 +115,13 @@ fn describe(begun: &Begun, headers: &mut HeaderMap) {
     }
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+/// An answer that no attempt was made for.
+pub(super) fn ready(mut headers: HeaderMap, id: RequestId, body: String) -> Response<AnswerBody> {
+    let body = json(body, &mut headers);
+    finish(StatusCode::OK, headers, (id, 0), body)
+}
+
+pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
         headers.insert(HeaderName::from_static(name), value);
     }

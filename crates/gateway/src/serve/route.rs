@@ -1,5 +1,6 @@
 //! Where a path leads: made from the dialects' own routes, so that a new wire is routed the moment it is listed.
 
+use super::models::Shape;
 use canon::wire::{DIALECTS, Dialect, Params, Route, RouteKind};
 use http::Method;
 
@@ -14,10 +15,8 @@ pub(super) enum Place {
         /// What the path said.
         params: Params,
     },
-    /// A list of models.
-    Models,
-    /// One model.
-    Model(String),
+    /// The models there are, or one of them.
+    Models(Shape, Option<String>),
     /// Is the process alive?
     Health,
     /// Can it serve?
@@ -46,14 +45,18 @@ pub(super) fn find(method: &Method, path: &str) -> Place {
         return Place::WrongMethod;
     }
     let place = match path {
-        "/v1/models" => Place::Models,
+        "/v1/models" => Place::Models(Shape::OpenAi, None),
+        "/v1beta/models" => Place::Models(Shape::Gemini, None),
         "/healthz" => Place::Health,
         "/readyz" => Place::Ready,
         "/metrics" => Place::Metrics,
-        _ => match path.strip_prefix("/v1/models/") {
-            Some(model) if !model.is_empty() => Place::Model(model.to_owned()),
-            _ => return Place::Nowhere,
-        },
+        _ => {
+            let one = |folder, shape| path.strip_prefix(folder).map(|model: &str| (shape, model));
+            match one("/v1/models/", Shape::OpenAi).or_else(|| one("/v1beta/models/", Shape::Gemini)) {
+                Some((shape, model)) if !model.is_empty() => Place::Models(shape, Some(model.to_owned())),
+                _ => return Place::Nowhere,
+            }
+        }
     };
     if matches!(*method, Method::GET | Method::HEAD) { place } else { Place::WrongMethod }
 }

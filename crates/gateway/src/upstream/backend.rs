@@ -29,6 +29,10 @@ pub trait Backend: Send + Sync {
     fn losses(&self, ask: &Ask) -> Result<Vec<Loss>, Fault>;
     /// Asks. Returns with the first real event in hand, or with a fault.
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>>;
+    /// Counts the tokens of the prompt of `ask`, exactly; `None`: it cannot.
+    fn count<'a>(&'a self, _ask: &'a Arc<Ask>, _deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// The clocks of one attempt.

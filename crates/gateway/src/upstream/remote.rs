@@ -45,6 +45,8 @@ pub struct Remote {
     /// Addresses for whole and streamed answers.
     whole: Uri,
     streamed: Uri,
+    /// Where prompts are counted.
+    count: Option<Uri>,
     /// Everything that is the same for every call.
     headers: HeaderMap,
     /// The model's name as JSON.
@@ -68,15 +70,16 @@ impl Remote {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn new(config: RemoteConfig, transport: Transport) -> Result<Self, RemoteError> {
-        let address = |stream: bool| {
-            let text =
-                format!("{}{}", config.base_url.trim_end_matches('/'), config.protocol.path(&config.target, stream));
+        let address = |path: String| {
+            let text = format!("{}{path}", config.base_url.trim_end_matches('/'));
             match text.parse::<Uri>() {
                 Ok(uri) if uri.host().is_some() && uri.scheme().is_some() => Ok(uri),
                 _ => Err(RemoteError::Address(config.base_url.clone())),
             }
         };
-        let (whole, streamed) = (address(false)?, address(true)?);
+        let (protocol, target) = (config.protocol, &config.target);
+        let (whole, streamed) = (address(protocol.path(target, false))?, address(protocol.path(target, true))?);
+        let count = protocol.count_path(target).map(address).transpose()?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in config.protocol.headers() {
@@ -87,16 +90,21 @@ impl Remote {
         }
         config.scheme.sign(&config.secret, &mut headers).map_err(RemoteError::Header)?;
         let model = serde_json::Value::from(config.target.model.as_str()).to_string().into_bytes();
-        Ok(Self { config, transport, whole, streamed, headers, model })
+        Ok(Self { config, transport, whole, streamed, count, headers, model })
     }
 
     fn is_same_wire(&self, ask: &Ask) -> bool {
         self.config.protocol.id() == ask.dialect.id()
     }
 
+    /// Whether the client's own bytes will do.
+    fn passes(&self, ask: &Ask) -> bool {
+        self.is_same_wire(ask) && !ask.peek.accent && !self.config.target.quirks.touch_requests()
+    }
+
     /// The body to send, and what it could not say.
     fn body(&self, ask: &Ask) -> Result<(Bytes, Vec<Loss>), Fault> {
-        if self.is_same_wire(ask) && !ask.peek.accent && !self.config.target.quirks.touch_requests() {
+        if self.passes(ask) {
             return Ok((self.untouched(ask), Vec::new()));
         }
         let encoded = self.config.protocol.encode_request(&*ask.request()?, &self.config.target);
@@ -116,13 +124,10 @@ impl Remote {
         if edits.is_empty() { ask.body.clone() } else { splice(&ask.body, edits).into() }
     }
 
-    async fn exchange(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
-        let started = Instant::now();
-        let (body, losses) = self.body(ask)?;
-        let stream = ask.peek.stream;
+    fn request(&self, ask: &Ask, body: Bytes, uri: &Uri) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = if stream { self.streamed.clone() } else { self.whole.clone() };
+        *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
         if self.is_same_wire(ask) {
             for name in self.config.protocol.pass_headers() {
@@ -131,7 +136,34 @@ impl Remote {
                 }
             }
         }
-        if stream {
+        request
+    }
+
+    /// The provider's own count, which it is asked for on the client's own wire only.
+    async fn counted(&self, ask: &Ask, deadline: Instant) -> Result<Option<u64>, Fault> {
+        let Some(uri) = self.count.as_ref().filter(|_| self.is_same_wire(ask)) else { return Ok(None) };
+        let request = self.request(ask, self.untouched(ask), uri);
+        let answered = tokio::time::timeout_at(deadline.into(), async {
+            let (head, body) = self.transport.send(request).await?.into_parts();
+            let body = Limited::new(body, MAX_ERROR).collect().await;
+            let body =
+                body.map_err(|error| Fault::provider(FaultKind::Cut, format!("the count broke off: {error}")))?;
+            Ok((head.status, body.to_bytes()))
+        });
+        let late = || Fault::provider(FaultKind::Deadline, "the provider gave no count in time");
+        let (status, body) = answered.await.unwrap_or_else(|_| Err(late()))?;
+        if !status.is_success() {
+            return Err(self.config.protocol.decode_fault(status.as_u16(), &body));
+        }
+        let value = serde_json::from_slice(&body).map_err(|error| malformed("", &format!("broken JSON ({error})")))?;
+        Ok(self.config.protocol.decode_count(&value))
+    }
+
+    async fn exchange(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
+        let started = Instant::now();
+        let (body, losses) = self.body(ask)?;
+        let mut request = self.request(ask, body, if ask.peek.stream { &self.streamed } else { &self.whole });
+        if ask.peek.stream {
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         }
         let left = terms.deadline.saturating_duration_since(started);
@@ -205,7 +237,7 @@ impl Backend for Remote {
     }
 
     fn losses(&self, ask: &Ask) -> Result<Vec<Loss>, Fault> {
-        if self.is_same_wire(ask) {
+        if self.passes(ask) {
             return Ok(Vec::new());
         }
         Ok(self.config.protocol.encode_request(&*ask.request()?, &self.config.target).losses)
@@ -213,6 +245,10 @@ impl Backend for Remote {
 
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.exchange(ask, terms))
+    }
+
+    fn count<'a>(&'a self, ask: &'a Arc<Ask>, deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
+        Box::pin(self.counted(ask, deadline))
     }
 }
 

@@ -105,6 +105,10 @@ impl Protocol for AnthropicMessages {
         response::scan(body)
     }
 
+    fn count_path(&self, _target: &Target) -> Option<String> {
+        Some("/messages/count_tokens".to_owned())
+    }
+
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
         decode_error(status, body)
     }

@@ -69,6 +69,10 @@ impl Dialect for Gemini {
         Box::new(stream::Encoder::new(terms))
     }
 
+    fn encode_count(&self, tokens: u64) -> Value {
+        serde_json::json!({"totalTokens": tokens})
+    }
+
     fn encode_fault(&self, fault: &Fault) -> (u16, Value) {
         (fault.client_status(), encode_error(fault))
     }
@@ -104,6 +108,14 @@ impl Protocol for Gemini {
 
     fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault> {
         stream::scan(body)
+    }
+
+    fn count_path(&self, target: &Target) -> Option<String> {
+        Some(format!("/models/{}:countTokens", target.model))
+    }
+
+    fn decode_count(&self, body: &Value) -> Option<u64> {
+        body.get("totalTokens").and_then(Value::as_u64)
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -61,6 +61,10 @@ impl Dialect for OpenAiResponses {
         Box::new(stream::Encoder::new(terms))
     }
 
+    fn encode_count(&self, tokens: u64) -> Value {
+        serde_json::json!({"object": "response.input_tokens", "input_tokens": tokens})
+    }
+
     fn encode_fault(&self, fault: &Fault) -> (u16, Value) {
         (fault.client_status(), super::openai_chat::encode_error(fault))
     }
@@ -93,6 +97,10 @@ impl Protocol for OpenAiResponses {
 
     fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault> {
         response::scan(body)
+    }
+
+    fn count_path(&self, _target: &Target) -> Option<String> {
+        Some("/responses/input_tokens".to_owned())
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {

@@ -8,7 +8,7 @@ pub mod openai_responses;
 
 use super::ask::Ask;
 use super::fault::Trouble;
-use super::reply::Reply;
+use super::reply::{Reply, split_tokens};
 use super::shape::{Problem, Refusal};
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -120,6 +120,11 @@ pub trait Wire: Sync {
     fn headers(&self, serial: u64) -> Vec<(&'static str, String)> {
         vec![("x-request-id", format!("req_{serial:032x}"))]
     }
+}
+
+/// The tokens of a prompt, as every wire of this provider counts them.
+fn prompt_tokens(ask: &Ask) -> u64 {
+    ask.turns.iter().map(|turn| split_tokens(&turn.text).len() as u64).sum()
 }
 
 /// The body of a request, as JSON.

@@ -5,7 +5,7 @@ mod rules;
 mod shapes;
 mod write;
 
-use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, problem_words, text};
+use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, problem_words, prompt_tokens, text};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 /// The wire.
 #[derive(Debug)]
 pub struct AnthropicMessages;
+
+/// Where prompts are counted.
+const COUNT: &str = "/v1/messages/count_tokens";
 
 impl Wire for AnthropicMessages {
     fn id(&self) -> &'static str {
@@ -26,7 +29,7 @@ impl Wire for AnthropicMessages {
     }
 
     fn takes(&self, method: &str, path: &str) -> bool {
-        method == "POST" && path == "/v1/messages"
+        method == "POST" && matches!(path, "/v1/messages" | COUNT)
     }
 
     fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool {
@@ -37,10 +40,26 @@ impl Wire for AnthropicMessages {
         if !incoming.headers.contains_key("anthropic-version") {
             return Err(Refusal::rule("", "anthropic-version: header is required", None));
         }
-        let body = json_body(incoming)?;
+        let mut body = json_body(incoming)?;
+        if incoming.path == COUNT {
+            for field in ["max_tokens", "stream", "temperature", "metadata"] {
+                if body.get(field).is_some() {
+                    return Err(Refusal::rule(field, "Extra inputs are not permitted", None));
+                }
+            }
+            // All else is as in a request for an answer, which must name a limit.
+            if let Some(fields) = body.as_object_mut() {
+                fields.insert("max_tokens".to_owned(), 32_000.into());
+            }
+        }
         check(&body, &shapes::BODY, "")?;
         rules::check(&body)?;
-        Ok(Demand::Answer(Box::new(ask(&body))))
+        let ask = ask(&body);
+        if incoming.path == COUNT {
+            let input_tokens = prompt_tokens(&ask);
+            return Ok(Demand::Ready { model: ask.model, body: json!({"input_tokens": input_tokens}), input_tokens });
+        }
+        Ok(Demand::Answer(Box::new(ask)))
     }
 
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {

@@ -5,7 +5,7 @@ mod rules;
 mod shapes;
 mod write;
 
-use super::{Demand, Incoming, Wire, Writing, items, json_body, problem_words, text};
+use super::{Demand, Incoming, Wire, Writing, items, json_body, problem_words, prompt_tokens, text};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -33,7 +33,9 @@ impl Wire for Gemini {
     }
 
     fn takes(&self, method: &str, path: &str) -> bool {
-        method == "POST" && place(path).is_some_and(|(_, m)| matches!(m, "generateContent" | "streamGenerateContent"))
+        method == "POST"
+            && place(path)
+                .is_some_and(|(_, m)| matches!(m, "generateContent" | "streamGenerateContent" | "countTokens"))
     }
 
     fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool {
@@ -50,7 +52,12 @@ impl Wire for Gemini {
         }
         check(&body, &shapes::BODY, "")?;
         rules::check(&body, model)?;
-        Ok(Demand::Answer(Box::new(ask(&body, model, stream))))
+        let ask = ask(&body, model, stream);
+        if method == "countTokens" {
+            let input_tokens = prompt_tokens(&ask);
+            return Ok(Demand::Ready { model: ask.model, body: json!({"totalTokens": input_tokens}), input_tokens });
+        }
+        Ok(Demand::Answer(Box::new(ask)))
     }
 
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {

@@ -6,7 +6,7 @@ mod shapes;
 mod write;
 
 use super::openai_chat::OpenAiChat;
-use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, text};
+use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, prompt_tokens, text};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// The wire.
 #[derive(Debug)]
 pub struct OpenAiResponses;
+
+/// Where prompts are counted.
+const COUNT: &str = "/v1/responses/input_tokens";
 
 impl Wire for OpenAiResponses {
     fn id(&self) -> &'static str {
@@ -27,7 +30,7 @@ impl Wire for OpenAiResponses {
     }
 
     fn takes(&self, method: &str, path: &str) -> bool {
-        method == "POST" && path == "/v1/responses"
+        method == "POST" && matches!(path, "/v1/responses" | COUNT)
     }
 
     fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool {
@@ -38,7 +41,13 @@ impl Wire for OpenAiResponses {
         let body = json_body(incoming)?;
         check(&body, &shapes::BODY, "")?;
         rules::check(&body)?;
-        Ok(Demand::Answer(Box::new(ask(&body))))
+        let ask = ask(&body);
+        if incoming.path == COUNT {
+            let input_tokens = prompt_tokens(&ask);
+            let body = json!({"object": "response.input_tokens", "input_tokens": input_tokens});
+            return Ok(Demand::Ready { model: ask.model, body, input_tokens });
+        }
+        Ok(Demand::Answer(Box::new(ask)))
     }
 
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {
