@@ -11,14 +11,14 @@ use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
 use policy::fleet::Cap;
-use policy::rules::{Rules, Timeouts};
+use policy::rules::Rules;
 use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Rules of a product that this version reads and does not keep; the reference marks them.
-pub(crate) const NOT_YET: [&str; 4] = ["budget", "limits", "hedge", "timeouts.connect_ms"];
+pub(crate) const NOT_YET: [&str; 3] = ["budget", "limits", "hedge"];
 
 /// Checks `text`, which lies in the file `name`.
 pub(super) fn check(name: &str, text: &str) -> Result<Checked, Problems> {
@@ -144,7 +144,6 @@ impl Converter<'_> {
                 budget.usd_minute.is_some() || budget.usd_day.is_some() || budget.usd_month.is_some(),
                 !rules.limits.is_empty(),
                 rules.hedge.on,
-                rules.timeouts.connect_ms != Timeouts::default().connect_ms,
             ];
             for (field, used) in NOT_YET.into_iter().zip(used) {
                 if used {

@@ -13,9 +13,9 @@ use gateway::upstream::remote::{Remote, RemoteError};
 use gateway::upstream::transport::Transport;
 use house::{HouseBackend, HouseUnit};
 use ledger::Name;
+use policy::rules::Timeouts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What lives as long as the process and every configuration uses.
 pub(crate) struct Parts {
@@ -25,13 +25,10 @@ pub(crate) struct Parts {
     pub(crate) house: Arc<HouseBackend>,
 }
 
-/// Longest time to make a connection. Per-product limits are measured around it.
-const CONNECT_TIME: Duration = Duration::from_secs(2);
-
 impl Parts {
     /// The parts for a process.
     pub(crate) fn new(house: HouseBackend) -> Self {
-        Self { transport: Transport::new(CONNECT_TIME), house: Arc::new(house) }
+        Self { transport: Transport::new(Timeouts::MOST_CONNECT), house: Arc::new(house) }
     }
 }
 

@@ -1,11 +1,12 @@
 //! One upstream call: begun in the ledger, asked, and brought to its first real event (to its end, where a whole answer
 //! is wanted), so that every fault before that can still be answered by another leg.
 
+use super::pump::in_time;
 use super::{Run, Tried};
 use crate::setup::Unit;
 use crate::tap::Entry;
 use crate::tap::entry::Chosen;
-use crate::upstream::{CallTerms, Items, Reply, ReplyBody, Timing};
+use crate::upstream::{CallTerms, Items, Reply, ReplyBody};
 use canon::answer::Fold;
 use canon::{Fault, FaultKind, Loss, Response};
 use futures_util::StreamExt;
@@ -42,7 +43,8 @@ pub struct Watched {
 }
 
 /// How long one attempt may take. A whole answer takes its time, and its silence says nothing: it has until the
-/// deadline, and less only while somebody else can still be asked.
+/// deadline, and less only while somebody else can still be asked: then nobody keeps more than half of the time left,
+/// so that a short deadline leaves time for the next one.
 fn terms(run: &Run<'_>, elsewhere: bool) -> CallTerms {
     let timeouts = run.product.rules().timeouts;
     let first_token = match (run.ask.peek.stream, elsewhere) {
@@ -50,7 +52,13 @@ fn terms(run: &Run<'_>, elsewhere: bool) -> CallTerms {
         (false, true) => timeouts.whole(),
         (false, false) => timeouts.deadline(),
     };
-    CallTerms { deadline: run.deadline, first_token, silence: timeouts.silence() }
+    let left = run.deadline.saturating_duration_since(Instant::now());
+    CallTerms {
+        deadline: run.deadline,
+        connect: timeouts.connect(),
+        first_token: if elsewhere { first_token.min(left / 2) } else { first_token },
+        silence: timeouts.silence(),
+    }
 }
 
 pub(super) async fn attempt(
@@ -71,7 +79,7 @@ pub(super) async fn attempt(
     let Some(series) = run.setup.series.at(run.product.ix(), leg.deployment, make) else { return Tried::NotNow };
     let mut entry = Entry::begin((journal, metrics, series), &run.common, &unit.facts, number, chosen);
     let answered = match unit.backend.call(run.ask, terms).await {
-        Ok(reply) => whole_if_wanted(run, reply).await,
+        Ok(reply) => whole_if_wanted(run, reply, terms).await,
         Err(fault) => Err(fault),
     };
     match answered {
@@ -104,27 +112,25 @@ pub(super) async fn attempt(
 }
 
 /// Collects events into a whole answer where the client wants one.
-async fn whole_if_wanted(run: &Run<'_>, reply: Reply) -> Result<Reply, Fault> {
+async fn whole_if_wanted(run: &Run<'_>, reply: Reply, terms: CallTerms) -> Result<Reply, Fault> {
     match reply.body {
         ReplyBody::Events(items) if !run.ask.peek.stream => {
-            let left = run.deadline.saturating_duration_since(Instant::now());
-            let answer = tokio::time::timeout(left, collect(*items)).await.map_err(|_| {
-                Fault::gateway(FaultKind::Deadline, "the answer was not complete before the request's deadline")
-            })??;
-            let timing = Timing { ..reply.timing };
-            Ok(Reply { body: ReplyBody::Whole(Box::new(answer)), timing, ..reply })
+            let answer = collect(*items, terms).await?;
+            Ok(Reply { body: ReplyBody::Whole(Box::new(answer)), ..reply })
         }
         body => Ok(Reply { body, ..reply }),
     }
 }
 
-async fn collect(mut items: Items) -> Result<Response, Fault> {
+/// Events show life, so silence bounds them here as it does in a stream.
+async fn collect(mut items: Items, terms: CallTerms) -> Result<Response, Fault> {
     let mut fold = Fold::default();
     for event in &items.first {
         fold.event(event);
     }
-    while let Some(event) = items.rest.next().await {
-        fold.event(&event?);
+    let mut next = async || items.rest.next().await.transpose();
+    while let Some(event) = in_time(terms.silence, terms.deadline, next()).await? {
+        fold.event(&event);
     }
     fold.into_response().ok_or_else(|| Fault::provider(FaultKind::Cut, "the answer ended before it was complete"))
 }

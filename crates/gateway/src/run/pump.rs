@@ -41,7 +41,7 @@ impl Carry {
 }
 
 /// Waits for the next piece as long as silence and deadline allow.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     silence: Duration,
     deadline: Instant,
     next: impl Future<Output = Result<T, Fault>>,

@@ -40,6 +40,8 @@ pub trait Backend: Send + Sync {
 pub struct CallTerms {
     /// When the whole request must be answered.
     pub deadline: Instant,
+    /// How long until its connection stands.
+    pub connect: Duration,
     /// How long until the first real event (for whole answers: until the answer).
     pub first_token: Duration,
     /// How long a stream may be silent after it.

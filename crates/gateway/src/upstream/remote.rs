@@ -173,7 +173,7 @@ impl Remote {
             (left, FaultKind::Deadline)
         };
         let begun = tokio::time::timeout(limit, async {
-            let response = self.transport.send(request).await?;
+            let response = self.transport.send_within(request, terms.connect).await?;
             let head = started.elapsed();
             Ok((self.read(ask, response).await?, head))
         });

@@ -5,7 +5,7 @@ use super::product::{Standing, unmet};
 use super::{AUTO, Deployment, DeploymentIx, Dim, Fleet, Lean, Product, ProductIx, Ranked, ShareCap, Survive};
 use crate::money::Price;
 use crate::plan::nearest;
-use crate::rules::{LastResort, Prefer, Rules, Weights};
+use crate::rules::{LastResort, Prefer, Rules, Timeouts, Weights};
 use crate::time::Wall;
 use canon::WireId;
 use std::collections::{HashMap, HashSet};
@@ -323,6 +323,7 @@ impl Check<'_> {
 
     fn numbers(&mut self, rules: &Rules) {
         let share = |x: f64| (0.0..=1.0).contains(&x);
+        let connect = rules.timeouts.connect_ms > 0 && rules.timeouts.connect() <= Timeouts::MOST_CONNECT;
         let rows = [
             ("cover.share", share(rules.cover.share), "a share between 0 and 1"),
             ("slo.error_rate", rules.slo.error_rate.is_none_or(share), "a share between 0 and 1"),
@@ -331,7 +332,7 @@ impl Check<'_> {
             ("retries.share", share(rules.retries.share), "a share between 0 and 1"),
             ("retries.attempts", rules.retries.attempts >= 1, "at least 1: the first call counts"),
             ("timeouts.deadline_ms", rules.timeouts.deadline_ms > 0, "more than 0"),
-            ("timeouts.connect_ms", rules.timeouts.connect_ms > 0, "more than 0"),
+            ("timeouts.connect_ms", connect, "1 to 10000"),
             ("timeouts.first_token_ms", rules.timeouts.first_token_ms > 0, "more than 0"),
             ("timeouts.whole_ms", rules.timeouts.whole_ms > 0, "more than 0"),
             ("timeouts.silence_ms", rules.timeouts.silence_ms > 0, "more than 0"),

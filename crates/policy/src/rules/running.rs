@@ -28,9 +28,10 @@ impl Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// The whole request, retries and takeovers included.
+    /// The whole request, retries and takeovers included. While another deployment waits, no attempt
+    /// keeps more than half of what is left of it.
     pub deadline_ms: u64,
-    /// One attempt until its connection stands.
+    /// One attempt until its connection stands, names and TLS included; at most 10000.
     pub connect_ms: u64,
     /// One attempt until its first token, where the answer is streamed.
     pub first_token_ms: u64,
@@ -48,6 +49,9 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// The longest that a connection may take, whatever a product allows.
+    pub const MOST_CONNECT: Duration = Duration::from_secs(10);
+
     /// The whole request.
     #[must_use]
     pub const fn deadline(&self) -> Duration {
