@@ -107,7 +107,7 @@ fn two_hundred_streams_half_of_them_dropped_leave_nothing_behind() {
         |_| {},
         async |house| {
             let mut after = Vec::new();
-            for round in 0..2 {
+            for round in 0..4 {
                 let mut answers: Vec<Option<Answer>> = (0..200)
                     .map(|at| {
                         let mut request = user(&format!("Round {round}: say something about the number {at}."));
@@ -133,7 +133,9 @@ fn two_hundred_streams_half_of_them_dropped_leave_nothing_behind() {
                 after.push(resident(house.pid().await.unwrap()));
             }
             eprintln!("the child's memory after each round: {after:?} KiB");
-            assert!(after[1] < after[0] + 8 * 1024, "memory grows: {after:?} KiB");
+            // Two rounds fill the room of parked conversations and the allocator's pools; from then on it stays (eight
+            // rounds measured: 484, 493, 495, 497, 497, 496, 497, 500 MB). A stream that left 40 KiB behind would show.
+            assert!(after[3] < after[1] + 8 * 1024, "memory grows: {after:?} KiB");
         },
     );
 }
