@@ -172,17 +172,20 @@ impl Backend for HouseUnit {
         Box::pin(self.backend.answer(&self.model, ask, terms))
     }
 
-    fn count<'a>(&'a self, ask: &'a Arc<Ask>, _deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
-        Box::pin(self.backend.count(ask))
+    fn count<'a>(&'a self, ask: &'a Arc<Ask>, deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
+        Box::pin(self.backend.count(ask, deadline))
     }
 }
 
 impl HouseBackend {
-    async fn count(&self, ask: &Ask) -> Result<Option<u64>, Fault> {
+    /// Counts as the model reads; `None`: its weights are not here, or not loaded in time.
+    async fn count(&self, ask: &Ask, deadline: Instant) -> Result<Option<u64>, Fault> {
         if self.weights.missing().is_some() {
             return Ok(None);
         }
-        self.house.count_tokens(&*ask.request()?).await.map(Some)
+        let request = ask.request()?;
+        let counted = tokio::time::timeout_at(deadline.into(), self.house.count_tokens(&request)).await;
+        counted.ok().transpose()
     }
 
     async fn answer(&self, model: &str, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {

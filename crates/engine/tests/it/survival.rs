@@ -134,7 +134,7 @@ fn two_hundred_streams_half_of_them_dropped_leave_nothing_behind() {
             }
             eprintln!("the child's memory after each round: {after:?} KiB");
             // Two rounds fill the room of parked conversations and the allocator's pools; from then on it stays (eight
-            // rounds measured: 484, 493, 495, 497, 497, 496, 497, 500 MB). A stream that left 40 KiB behind would show.
+            // rounds measured: 484, 493, 495, 497, 497, 496, 497, 500 thousand KiB). A stream that left 40 KiB behind would show.
             assert!(after[3] < after[1] + 8 * 1024, "memory grows: {after:?} KiB");
         },
     );

@@ -78,6 +78,12 @@ impl Dialect for Gemini {
     }
 }
 
+/// Where a model's method lies; a name with a folder of its own keeps it.
+fn place(target: &Target, method: &str) -> String {
+    let folder = if target.model.contains('/') { "" } else { "models/" };
+    format!("/{folder}{}:{method}", target.model)
+}
+
 impl Protocol for Gemini {
     fn id(&self) -> WireId {
         ID
@@ -85,9 +91,7 @@ impl Protocol for Gemini {
 
     /// A model with its own path (`tunedModels/x`) stands for itself.
     fn path(&self, target: &Target, stream: bool) -> String {
-        let folder = if target.model.contains('/') { "" } else { "models/" };
-        let method = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        format!("/{folder}{}:{method}", target.model)
+        place(target, if stream { "streamGenerateContent?alt=sse" } else { "generateContent" })
     }
 
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
@@ -111,7 +115,7 @@ impl Protocol for Gemini {
     }
 
     fn count_path(&self, target: &Target) -> Option<String> {
-        Some(format!("/models/{}:countTokens", target.model))
+        Some(place(target, "countTokens"))
     }
 
     fn decode_count(&self, body: &Value) -> Option<u64> {
