@@ -6,7 +6,7 @@ use super::checked::{Checked, UnitSpec};
 use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile, PriceFile};
 use super::place::{Places, Problem, Problems, Severity};
 use super::secret;
-use canon::wire::{PROTOCOLS, Target, protocol};
+use canon::wire::{Target, protocol, protocols};
 use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
@@ -310,7 +310,7 @@ impl Converter<'_> {
         or(&mut deployment.account, row.account.as_deref().unwrap_or(provider));
         let wire = written.wire.as_deref().or_else(|| row.wires.first().map(String::as_str)).unwrap_or("openai-chat");
         let Some(protocol) = protocol(wire) else {
-            let hint = hint_of(wire, PROTOCOLS.iter().map(|known| known.id().name()));
+            let hint = hint_of(wire, protocols().map(|known| known.id().name()));
             self.fail(&["deployment", &name, "wire"], format!("unknown wire `{wire}` in deployment `{name}`"), hint);
             return None;
         };
@@ -324,7 +324,19 @@ impl Converter<'_> {
         let secret = self.secret(provider, row, scheme.needs_secret())?;
         let region = written.region.as_deref();
         let base_url = region.and_then(|region| row.regions.get(region)).or(row.base_url.as_ref())?;
-        let base_url = base_url.replace("{region}", region.unwrap_or_default());
+        for (hole, filled, key) in [
+            ("{region}", region, ["deployment", &name, "region"]),
+            ("{account}", row.account.as_deref(), ["provider", provider, "account"]),
+        ] {
+            if base_url.contains(hole) && filled.is_none() {
+                let message = format!("deployment `{name}` needs `{}`: `{base_url}` has a place for it", key[2]);
+                self.fail(&key, message, format!("add `{} = \"…\"` to `[{}.{}]`", key[2], key[0], key[1]));
+                return None;
+            }
+        }
+        let base_url = base_url
+            .replace("{region}", region.unwrap_or_default())
+            .replace("{account}", row.account.as_deref().unwrap_or_default());
         let mut headers = Vec::new();
         for (header, value) in &row.headers {
             match (HeaderName::try_from(header), HeaderValue::try_from(value)) {
@@ -338,8 +350,34 @@ impl Converter<'_> {
         }
         let target =
             Target { model: deployment.model.clone(), signer: provider.to_owned(), quirks: row.quirks.clone() };
-        let config = RemoteConfig { protocol, base_url, target, scheme, secret, headers };
+        let login = self.login(provider, &row.login)?;
+        let identity = auth::Identity { secret, login, region: region.map(str::to_owned) };
+        let config = RemoteConfig { protocol, base_url, target, scheme, identity, headers };
         Some((deployment, UnitSpec::Remote(Box::new(config))))
+    }
+
+    /// What a scheme must know besides the key; ids may be references too.
+    fn login(&mut self, provider: &str, login: &auth::Login) -> Option<auth::Login> {
+        let mut login = login.clone();
+        for (name, value) in [("tenant", &mut login.tenant), ("client", &mut login.client)] {
+            let Some(reference) = value.as_deref().filter(|text| text.starts_with("env:") || text.starts_with("file:"))
+            else {
+                continue;
+            };
+            match secret::resolve(reference) {
+                Ok(found) => *value = Some(found.reveal().to_owned()),
+                Err(error) => {
+                    let message = format!("provider `{provider}` has no `login.{name}`: {error}");
+                    self.fail(
+                        &["provider", provider, "login", name],
+                        message,
+                        "set it, or write it out: it is no secret",
+                    );
+                    return None;
+                }
+            }
+        }
+        Some(login)
     }
 
     fn secret(&mut self, provider: &str, row: &ProviderRow, needed: bool) -> Option<auth::Secret> {

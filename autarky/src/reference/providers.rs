@@ -60,6 +60,7 @@ fn quirks(quirks: &Quirks) -> String {
         tool_id_length,
         tool_choice_any,
         stop_beside_tool_calls,
+        model_in_path,
         no_prefill,
     } = quirks;
     let list = |name: &str, fields: &[String]| {
@@ -77,6 +78,7 @@ fn quirks(quirks: &Quirks) -> String {
         tool_id_length.map(|length| format!("`tool_id_length` {length}")),
         switch("tool_choice_any", *tool_choice_any),
         switch("stop_beside_tool_calls", *stop_beside_tool_calls),
+        switch("model_in_path", *model_in_path),
         switch("no_prefill", *no_prefill),
     ]
     .into_iter()

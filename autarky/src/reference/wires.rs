@@ -1,7 +1,7 @@
 //! dialects.md: what clients can speak to us and what we speak to providers, from the lists of wires.
 
 use super::markdown::{Markdown, code, codes};
-use canon::wire::{DIALECTS, Framing, PROTOCOLS, RouteKind, Target};
+use canon::wire::{self, Framing, RouteKind, Target};
 use canon::{Fault, FaultKind};
 use policy::Degraded;
 
@@ -75,7 +75,7 @@ pub(super) fn page() -> String {
     );
     page.heading(2, "Errors");
     page.paragraph("Each dialect has its own shape; the code is one of [faults](faults.md).");
-    for dialect in DIALECTS {
+    for dialect in wire::dialects() {
         let fault = Fault::gateway(FaultKind::NoRoute, "what went wrong, and what to do");
         let (status, body) = dialect.encode_fault(&fault);
         page.paragraph(&format!("`{}`, status {status}:", dialect.id()));
@@ -87,7 +87,7 @@ pub(super) fn page() -> String {
 }
 
 fn dialects() -> Vec<[String; 4]> {
-    let rows = DIALECTS.iter().flat_map(|dialect| {
+    let rows = wire::dialects().flat_map(|dialect| {
         dialect.routes().iter().map(move |route| {
             let (what, streams) = match route.kind {
                 RouteKind::Generate => ("an answer, streamed if the body says so", dialect.stream_mime()),
@@ -105,7 +105,7 @@ fn dialects() -> Vec<[String; 4]> {
 
 fn protocols() -> Vec<[String; 5]> {
     let target = Target { model: "MODEL".to_owned(), ..Target::default() };
-    let row = |protocol: &&dyn canon::wire::Protocol| {
+    let row = |protocol: &'static dyn wire::Protocol| {
         let framing = match protocol.framing() {
             Framing::Sse => "server-sent events",
             Framing::AwsEventStream => "AWS event stream",
@@ -116,5 +116,5 @@ fn protocols() -> Vec<[String; 5]> {
         let headers = codes(headers.iter().map(String::as_str));
         [code(protocol.id().name()), code(&path), streamed, framing.to_owned(), headers]
     };
-    PROTOCOLS.iter().map(row).collect()
+    wire::protocols().map(row).collect()
 }

@@ -2,6 +2,7 @@
 //! Counts are compared with counters that the binary does not own: the scripted provider's log, the load generator's
 //! tally. Nothing waits a fixed time: every wait is for something to come true, with a limit.
 
+mod doors;
 mod failover;
 mod first_answer;
 mod footprint;

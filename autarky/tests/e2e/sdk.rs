@@ -57,6 +57,9 @@ async fn every_wire() -> (Provider, Stage) {
         write!(rules, "{row}[deployment.{id}]\nprovider = \"at-{id}\"\nmodel = \"model-{id}\"\n")
             .expect("a string takes it");
     }
+    let url = format!("http://{}/v1", provider.addr());
+    write!(rules, "[provider.at-vectors]\nbase_url = \"{url}\"\nauth = \"none\"\n").expect("a string takes it");
+    rules += "[deployment.vectors]\nprovider = \"at-vectors\"\nwire = \"openai-embeddings\"\n";
     (provider, Stage::start(&rules))
 }
 

@@ -128,6 +128,24 @@ const stories = {
     assert(tokens.length > 0 && tokens.every((token) => token.logprob <= 0 && token.top_logprobs.length === 2));
   },
 
+  async embeddings() {
+    if (!scripted) return;
+    const asked = { model: "vectors", input: ["first text", "second text"] };
+    const packed = await client.embeddings.create(asked);
+    const plain = await client.embeddings.create({ ...asked, encoding_format: "float" });
+    assert.deepEqual(packed.data.map((entry) => entry.embedding), plain.data.map((entry) => entry.embedding));
+    assert(packed.usage.prompt_tokens > 0);
+    await assert.rejects(client.embeddings.create({ model: "vectors", input: "" }), OpenAI.BadRequestError);
+  },
+
+  async legacyCompletions() {
+    const asked = { model, prompt: "Say hello. nonce-sdk", max_tokens: 24, temperature: 0 };
+    const { choices } = await client.completions.create(asked);
+    const chunks = await gather(await client.completions.create({ ...asked, stream: true }));
+    assert.equal(chunks.map((chunk) => chunk.choices[0]?.text ?? "").join(""), choices[0].text);
+    assert(choices[0].text.length > 0 && ["stop", "length"].includes(choices[0].finish_reason));
+  },
+
   async errors() {
     const fails = async (kind, status, asked, by = client) => {
       const error = await by.chat.completions.create({ model, messages, ...asked }).then(

@@ -22,10 +22,22 @@ pub struct Peek {
     pub facets: Facets,
 }
 
+/// What kind of answer a request wants.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The next turn of a conversation.
+    #[default]
+    Conversation,
+    /// Vectors. Those of one model say nothing to those of another.
+    Embedding,
+}
+
 /// What a request needs of whoever answers it.
 #[expect(clippy::struct_excessive_bools, reason = "each is one capability that a model has or has not")]
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facets {
+    /// What kind of answer it wants.
+    pub purpose: Purpose,
     /// It brings tools.
     pub tools: bool,
     /// It brings images.

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +15,14 @@ use std::task::{Context, Poll};
 /// Pieces that may wait for the client before the writer waits.
 const MOST: usize = 16;
 
+/// A body that cannot be completed: the connection is broken, so that the client does not take a part for the whole.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer could not be completed")]
+pub(crate) struct Broken;
+
 /// Where a stream's writer puts its pieces. Used by one task only; the mutex is never contended.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Outbox(Arc<Mutex<VecDeque<Bytes>>>);
+pub(crate) struct Outbox(Arc<Mutex<VecDeque<Result<Bytes, Broken>>>>);
 
 impl Outbox {
     /// Puts `bytes` out, waiting while the client is slow. The body polls the writer again whenever it has handed a
@@ -28,10 +32,15 @@ impl Outbox {
             return;
         }
         poll_fn(|_| if self.queue(|queue| queue.len()) < MOST { Poll::Ready(()) } else { Poll::Pending }).await;
-        self.queue(|queue| queue.push_back(bytes));
+        self.queue(|queue| queue.push_back(Ok(bytes)));
     }
 
-    fn queue<T>(&self, with: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
+    /// Breaks the connection after what was put out: for bodies that have no way to say that they are not whole.
+    pub(crate) fn break_off(&self) {
+        self.queue(|queue| queue.push_back(Err(Broken)));
+    }
+
+    fn queue<T>(&self, with: impl FnOnce(&mut VecDeque<Result<Bytes, Broken>>) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -64,11 +73,11 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Stream { outbox, writer } => {
                 if let Some(future) = writer
                     && future.as_mut().poll(cx).is_ready()
@@ -76,7 +85,7 @@ impl Body for AnswerBody {
                     *writer = None;
                 }
                 match outbox.queue(VecDeque::pop_front) {
-                    Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    Some(piece) => Poll::Ready(Some(piece.map(Frame::data))),
                     None if writer.is_none() => Poll::Ready(None),
                     None => Poll::Pending,
                 }

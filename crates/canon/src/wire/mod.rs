@@ -12,6 +12,8 @@ mod writer;
 pub mod anthropic_messages;
 pub mod gemini;
 pub mod openai_chat;
+pub mod openai_completions;
+pub mod openai_embeddings;
 pub mod openai_responses;
 
 pub use look::{Edit, splice};
@@ -120,14 +122,32 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &gemini::Gemini,
 ];
 
+/// What clients may speak besides: APIs that say less than a conversation, so that the laws of conversations do not hold
+/// for them.
+pub static SIDE_DIALECTS: &[&dyn Dialect] =
+    &[&openai_completions::OpenAiCompletions, &openai_embeddings::OpenAiEmbeddings];
+
+/// What we may speak to providers besides, for requests that are no conversation.
+pub static SIDE_PROTOCOLS: &[&dyn Protocol] = &[&openai_embeddings::OpenAiEmbeddings];
+
+/// Everything that clients may speak to us.
+pub fn dialects() -> impl Iterator<Item = &'static dyn Dialect> + Clone {
+    DIALECTS.iter().chain(SIDE_DIALECTS).copied()
+}
+
+/// Everything that we may speak to providers.
+pub fn protocols() -> impl Iterator<Item = &'static dyn Protocol> + Clone {
+    PROTOCOLS.iter().chain(SIDE_PROTOCOLS).copied()
+}
+
 /// The dialect called `name`.
 #[must_use]
 pub fn dialect(name: &str) -> Option<&'static dyn Dialect> {
-    DIALECTS.iter().copied().find(|wire| wire.id().name() == name)
+    dialects().find(|wire| wire.id().name() == name)
 }
 
 /// The protocol called `name`.
 #[must_use]
 pub fn protocol(name: &str) -> Option<&'static dyn Protocol> {
-    PROTOCOLS.iter().copied().find(|wire| wire.id().name() == name)
+    protocols().find(|wire| wire.id().name() == name)
 }

@@ -28,6 +28,8 @@ pub struct Quirks {
     pub tool_choice_any: bool,
     /// Says `stop` beside tool calls.
     pub stop_beside_tool_calls: bool,
+    /// The model stands in the path (`:rawPredict`) instead of the body, as Vertex has it for Claude.
+    pub model_in_path: bool,
     /// Refuses an assistant turn as the last message (no prefill).
     pub no_prefill: bool,
 }
@@ -40,6 +42,7 @@ impl Quirks {
             || self.no_developer_role
             || self.system_first_only
             || self.tool_choice_any
+            || self.model_in_path
             || self.tool_id_length.is_some()
             || !self.refuses.is_empty()
             || !self.renames.is_empty()

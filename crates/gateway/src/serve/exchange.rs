@@ -4,7 +4,7 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{count, read, system};
+use super::{count, pass, read, system};
 use crate::clock;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
@@ -35,6 +35,11 @@ pub(super) async fn exchange(
             let response = answer.unwrap_or_else(|unanswered| reply::fault(dialect, &unanswered, id));
             gateway.metrics.answer(dialect.id().name(), response.status().as_u16());
             response
+        }
+        Place::Provider { name, path } => {
+            let id = RequestId::new(millis(clock::unix_micros()), fastrand::u128(..));
+            let asked = pass::Asked { provider: &name, path: &path, head, body, peer };
+            pass::pass(&gateway, asked, id).await
         }
         place => system::answer(&gateway, &place, &head, peer),
     }
@@ -120,7 +125,7 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
     }
 }
 
-fn too_many() -> Fault {
+pub(super) fn too_many() -> Fault {
     Fault::gateway(FaultKind::Overloaded, "too many requests are under way").after(Duration::from_secs(1))
 }
 

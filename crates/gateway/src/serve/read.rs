@@ -20,7 +20,8 @@ pub(super) async fn read(
     Ask::read(dialect, params, headers, collect(body, limits).await?)
 }
 
-async fn collect(body: Incoming, limits: ServeLimits) -> Result<Bytes, Fault> {
+/// The whole body, within its bounds.
+pub(super) async fn collect(body: Incoming, limits: ServeLimits) -> Result<Bytes, Fault> {
     if body.size_hint().lower() > limits.body_bytes as u64 {
         return Err(too_large(limits));
     }

@@ -141,7 +141,8 @@ pub(super) fn fault(dialect: &'static dyn Dialect, unanswered: &Unanswered, id: 
     finish(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, (id, *attempts), body)
 }
 
-fn finish(
+/// The headers that every answer has.
+pub(super) fn finish(
     status: StatusCode,
     mut headers: HeaderMap,
     (id, attempts): (RequestId, u32),

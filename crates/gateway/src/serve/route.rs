@@ -1,7 +1,7 @@
 //! Where a path leads: made from the dialects' own routes, so that a new wire is routed the moment it is listed.
 
 use super::models::Shape;
-use canon::wire::{DIALECTS, Dialect, Params, Route, RouteKind};
+use canon::wire::{self, Dialect, Params, Route, RouteKind};
 use http::Method;
 
 /// Where a request leads.
@@ -14,6 +14,13 @@ pub(super) enum Place {
         kind: RouteKind,
         /// What the path said.
         params: Params,
+    },
+    /// An endpoint of a provider's own.
+    Provider {
+        /// The provider.
+        name: String,
+        /// The path below its base URL, with its slash.
+        path: String,
     },
     /// The models there are, or one of them.
     Models(Shape, Option<String>),
@@ -32,17 +39,20 @@ pub(super) enum Place {
 /// Finds where `method path` leads.
 pub(super) fn find(method: &Method, path: &str) -> Place {
     let mut known_path = false;
-    for dialect in DIALECTS {
+    for dialect in wire::dialects() {
         for route in dialect.routes() {
             let Some(params) = fits(route, path) else { continue };
             known_path = true;
             if route.method == method.as_str() {
-                return Place::Answer { dialect: *dialect, kind: route.kind, params };
+                return Place::Answer { dialect, kind: route.kind, params };
             }
         }
     }
     if known_path {
         return Place::WrongMethod;
+    }
+    if let Some((name, rest)) = path.strip_prefix("/provider/").and_then(|rest| rest.split_once('/')) {
+        return Place::Provider { name: name.to_owned(), path: format!("/{rest}") };
     }
     let place = match path {
         "/v1/models" => Place::Models(Shape::OpenAi, None),

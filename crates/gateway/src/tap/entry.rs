@@ -55,6 +55,21 @@ impl Facts {
         &self.deployment
     }
 
+    /// What of them holds for everything that is asked of the provider's account: not the deployment, nor its model.
+    #[must_use]
+    pub fn of_account(&self) -> Self {
+        Self {
+            deployment: Name::default(),
+            model: Name::default(),
+            maker: None,
+            family: None,
+            protocol: None,
+            price: None,
+            price_version: None,
+            ..self.clone()
+        }
+    }
+
     /// The provider's name.
     #[must_use]
     pub fn provider(&self) -> &Name {
@@ -132,9 +147,9 @@ impl Entry {
         row.dialect = Some(common.dialect.clone());
         row.protocol.clone_from(&facts.protocol);
         row.requested_model.clone_from(&common.model);
-        row.deployment = Some(facts.deployment.clone());
+        row.deployment = said(&facts.deployment);
         row.provider = Some(facts.provider.clone());
-        row.resolved_model = Some(facts.model.clone());
+        row.resolved_model = said(&facts.model);
         row.maker.clone_from(&facts.maker);
         row.host.clone_from(&facts.host);
         row.invoicer.clone_from(&facts.invoicer);
@@ -187,6 +202,14 @@ impl Entry {
         if !model.is_empty() && self.row.resolved_model.as_deref() != Some(model) {
             self.row.resolved_model = Some(Name::from(model));
         }
+    }
+
+    /// A complete answer of an endpoint of the provider's own, with its status. Nothing is known of its tokens.
+    pub fn passed(mut self, status: u16) {
+        self.row.status = Some(status);
+        let failed = status >= 400;
+        self.row.fault = failed.then(|| Fault::kind_of_status(status));
+        self.close(if failed { Outcome::Failed } else { Outcome::Ok });
     }
 
     /// A complete answer that passed untouched.
@@ -246,6 +269,11 @@ impl Entry {
         }
         self.series.attempt(&self.row);
     }
+}
+
+/// A name, where there is one.
+fn said(name: &Name) -> Option<Name> {
+    (!name.is_empty()).then(|| name.clone())
 }
 
 impl Drop for Entry {

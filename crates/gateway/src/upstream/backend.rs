@@ -5,8 +5,10 @@ use super::Ask;
 pub use super::frames::{Piece, RawStream};
 use bytes::Bytes;
 use canon::wire::{Protocol, Seen};
-use canon::{Event, Fault, Loss, Response};
+use canon::{Event, Fault, FaultKind, Loss, Response};
 use futures_util::Stream;
+use http::{HeaderMap, Method};
+use hyper::body::Incoming;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +35,37 @@ pub trait Backend: Send + Sync {
     fn count<'a>(&'a self, _ask: &'a Arc<Ask>, _deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
         Box::pin(std::future::ready(Ok(None)))
     }
+    /// Passes a request on as it is, with our key in place of the client's; for whoever has endpoints of its own.
+    fn pass<'a>(
+        &'a self,
+        _request: PassRequest<'a>,
+        _terms: PassTerms,
+    ) -> BoxFuture<'a, Result<http::Response<Incoming>, Fault>> {
+        let fault = Fault::client(FaultKind::NotFound, "the model inside has no endpoints of its own");
+        Box::pin(std::future::ready(Err(fault)))
+    }
+}
+
+/// A request to an endpoint of a provider's own, passed on as it is.
+#[derive(Debug)]
+pub struct PassRequest<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Path below the provider's base URL, with its query.
+    pub target: &'a str,
+    /// The client's headers.
+    pub headers: &'a HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// The clocks of a request that is passed on.
+#[derive(Debug, Clone, Copy)]
+pub struct PassTerms {
+    /// When the answer's head must be there.
+    pub deadline: Instant,
+    /// How long until its connection stands.
+    pub connect: Duration,
 }
 
 /// The clocks of one attempt.

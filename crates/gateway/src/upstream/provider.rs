@@ -1,5 +1,6 @@
 //! A provider as data: a row of `catalog/providers.toml` or of the user's own file. No code per provider.
 
+use super::auth::Login;
 use canon::wire::Quirks;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,15 +10,19 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderRow {
-    /// Where its API is, without the wire's own path, e.g. `https://api.openai.com/v1`; may hold `{region}`.
+    /// Where its API is, without the wire's own path, e.g. `https://api.openai.com/v1`; may hold `{region}` (the
+    /// deployment's) and `{account}` (this row's).
     pub base_url: Option<String>,
     /// Other addresses by region.
     #[serde(default)]
     pub regions: BTreeMap<String, String>,
     /// How it knows us: a scheme of `upstream::auth`; default `bearer`.
     pub auth: Option<String>,
-    /// The key, by reference: `env:NAME` or `file:path`.
+    /// The key, by reference: `env:NAME`, `file:path`, or `env-file:NAME` (the file that the variable names).
     pub key: Option<String>,
+    /// What its auth scheme must know besides the key.
+    #[serde(default)]
+    pub login: Login,
     /// Wires it speaks, best first; default `openai-chat`.
     #[serde(default)]
     pub wires: Vec<String>,
@@ -53,6 +58,18 @@ impl ProviderRow {
             (&mut self.invoicer, over.invoicer),
             (&mut self.account, over.account),
             (&mut self.source, over.source),
+        ] {
+            if theirs.is_some() {
+                *mine = theirs;
+            }
+        }
+        let login = over.login;
+        for (mine, theirs) in [
+            (&mut self.login.tenant, login.tenant),
+            (&mut self.login.client, login.client),
+            (&mut self.login.scope, login.scope),
+            (&mut self.login.token_url, login.token_url),
+            (&mut self.login.service, login.service),
         ] {
             if theirs.is_some() {
                 *mine = theirs;

@@ -2,8 +2,8 @@
 //! the canon is written for it and its answer read back. Every answer is checked before it is believed.
 
 use super::ask::Ask;
-use super::auth::{Scheme, Secret};
-use super::backend::{Backend, BoxFuture, CallTerms, Items, Reply, ReplyBody, Timing};
+use super::auth::{Identity, Proof, Scheme};
+use super::backend::{Backend, BoxFuture, CallTerms, Items, PassRequest, PassTerms, Reply, ReplyBody, Timing};
 use super::frames::{FrameReader, RawStream};
 use super::transport::Transport;
 use bytes::Bytes;
@@ -32,8 +32,8 @@ pub struct RemoteConfig {
     pub target: Target,
     /// How the provider knows us.
     pub scheme: &'static dyn Scheme,
-    /// The key.
-    pub secret: Secret,
+    /// Who we are there.
+    pub identity: Identity,
     /// Headers of the row.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -41,6 +41,7 @@ pub struct RemoteConfig {
 /// A deployment behind HTTP.
 pub struct Remote {
     config: RemoteConfig,
+    proof: Proof,
     transport: Transport,
     /// Addresses for whole and streamed answers.
     whole: Uri,
@@ -88,9 +89,12 @@ impl Remote {
         for (name, value) in &config.headers {
             headers.insert(name.clone(), value.clone());
         }
-        config.scheme.sign(&config.secret, &mut headers).map_err(RemoteError::Header)?;
+        let proof = config.scheme.proof(&config.identity, &transport).map_err(RemoteError::Header)?;
+        if let Proof::Headers(fixed) = &proof {
+            headers.extend(fixed.clone());
+        }
         let model = serde_json::Value::from(config.target.model.as_str()).to_string().into_bytes();
-        Ok(Self { config, transport, whole, streamed, count, headers, model })
+        Ok(Self { config, proof, transport, whole, streamed, count, headers, model })
     }
 
     fn is_same_wire(&self, ask: &Ask) -> bool {
@@ -124,8 +128,8 @@ impl Remote {
         if edits.is_empty() { ask.body.clone() } else { splice(&ask.body, edits).into() }
     }
 
-    fn request(&self, ask: &Ask, body: Bytes, uri: &Uri) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    async fn request(&self, ask: &Ask, body: Bytes, uri: &Uri) -> Result<Request<Full<Bytes>>, Fault> {
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
@@ -136,14 +140,27 @@ impl Remote {
                 }
             }
         }
-        request
+        if ask.peek.stream {
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        }
+        if let Proof::Each(sign) = &self.proof {
+            sign.sign(&mut request, &body).await?;
+        }
+        Ok(request)
+    }
+
+    /// The provider did not believe us.
+    fn disbelieved(&self) {
+        if let Proof::Each(sign) = &self.proof {
+            sign.disbelieved();
+        }
     }
 
     /// The provider's own count, which it is asked for on the client's own wire only.
     async fn counted(&self, ask: &Ask, deadline: Instant) -> Result<Option<u64>, Fault> {
         let Some(uri) = self.count.as_ref().filter(|_| self.is_same_wire(ask)) else { return Ok(None) };
-        let request = self.request(ask, self.untouched(ask), uri);
         let answered = tokio::time::timeout_at(deadline.into(), async {
+            let request = self.request(ask, self.untouched(ask), uri).await?;
             let (head, body) = self.transport.send(request).await?.into_parts();
             let body = Limited::new(body, MAX_ERROR).collect().await;
             let body =
@@ -162,10 +179,7 @@ impl Remote {
     async fn exchange(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
         let started = Instant::now();
         let (body, losses) = self.body(ask)?;
-        let mut request = self.request(ask, body, if ask.peek.stream { &self.streamed } else { &self.whole });
-        if ask.peek.stream {
-            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        }
+        let uri = if ask.peek.stream { &self.streamed } else { &self.whole };
         let left = terms.deadline.saturating_duration_since(started);
         let (limit, late) = if terms.first_token < left {
             (terms.first_token, FaultKind::FirstTokenTimeout)
@@ -173,6 +187,7 @@ impl Remote {
             (left, FaultKind::Deadline)
         };
         let begun = tokio::time::timeout(limit, async {
+            let request = self.request(ask, body, uri).await?;
             let response = self.transport.send_within(request, terms.connect).await?;
             let head = started.elapsed();
             Ok((self.read(ask, response).await?, head))
@@ -190,6 +205,9 @@ impl Remote {
         let protocol = self.config.protocol;
         if !head.status.is_success() {
             let status = head.status.as_u16();
+            if status == 401 {
+                self.disbelieved();
+            }
             // An error without a readable body is still an error.
             let body = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let mut fault = protocol.decode_fault(status, &body.unwrap_or_default());
@@ -231,6 +249,77 @@ impl Remote {
     }
 }
 
+/// Headers of a client that end with us: those of its connection, its keys, and what we set ourselves.
+const KEPT: [&str; 14] = [
+    "host",
+    "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "cookie",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
+
+impl Remote {
+    /// Passes a request on to an endpoint of the provider's own. Its base URL's own path may be said again.
+    async fn passed(&self, asked: PassRequest<'_>, terms: PassTerms) -> Result<Response<Incoming>, Fault> {
+        let base = self.config.base_url.trim_end_matches('/');
+        let own = self.base_path();
+        let target = asked.target.strip_prefix(own).filter(|rest| rest.starts_with('/')).unwrap_or(asked.target);
+        let uri: Uri = format!("{base}{target}")
+            .parse()
+            .map_err(|_| Fault::client(FaultKind::Invalid, "the path holds characters that no address can carry"))?;
+        let mut headers = asked.headers.clone();
+        KEPT.iter().for_each(|name| drop(headers.remove(*name)));
+        for (name, value) in &self.headers {
+            let is_default = *name == CONTENT_TYPE
+                || self.config.protocol.headers().iter().any(|(default, _)| name.as_str() == *default);
+            if !(is_default && headers.contains_key(name)) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        if asked.body.is_empty() && !asked.headers.contains_key(CONTENT_TYPE) {
+            headers.remove(CONTENT_TYPE);
+        }
+        let mut request = Request::new(Full::new(asked.body.clone()));
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (asked.method, uri, headers);
+        let answered = tokio::time::timeout_at(terms.deadline.into(), async {
+            if let Proof::Each(sign) = &self.proof {
+                sign.sign(&mut request, &asked.body).await?;
+            }
+            self.transport.send_within(request, terms.connect).await
+        });
+        let late = || Fault::provider(FaultKind::Deadline, "the provider gave no answer in time");
+        let response = answered.await.unwrap_or_else(|_| Err(late()))?;
+        // What is said of our own key stays here.
+        let status = response.status().as_u16();
+        if matches!(status, 401..=403) {
+            if status == 401 {
+                self.disbelieved();
+            }
+            let message = format!("the provider refused with status {status}");
+            let mut fault = Fault::provider(Fault::kind_of_status(status), message);
+            fault.status = Some(status);
+            return Err(fault);
+        }
+        Ok(response)
+    }
+
+    /// The path of the base URL, e.g. `/v1`.
+    fn base_path(&self) -> &str {
+        let url = self.config.base_url.trim_end_matches('/');
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
+    }
+}
+
 impl Backend for Remote {
     fn protocol(&self) -> Option<&'static dyn Protocol> {
         Some(self.config.protocol)
@@ -245,6 +334,14 @@ impl Backend for Remote {
 
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.exchange(ask, terms))
+    }
+
+    fn pass<'a>(
+        &'a self,
+        request: PassRequest<'a>,
+        terms: PassTerms,
+    ) -> BoxFuture<'a, Result<Response<Incoming>, Fault>> {
+        Box::pin(self.passed(request, terms))
     }
 
     fn count<'a>(&'a self, ask: &'a Arc<Ask>, deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {

@@ -2,7 +2,7 @@
 //! left. Each deployment stands for itself there, so a loss leaves exactly those of the list that are not lost.
 
 use super::loss::Level;
-use canon::Facets;
+use canon::{Facets, Purpose};
 use ledger::flow::LACKS;
 use ledger::record::Name;
 use policy::fleet::{Cap, Caps};
@@ -14,6 +14,7 @@ pub(super) struct Question {
     pub(super) product: ProductIx,
     pub(super) model: Option<Name>,
     pub(super) lacked: u8,
+    pub(super) purpose: Purpose,
     pub(super) tokens: u64,
     pub(super) bound: Option<DeploymentIx>,
 }
@@ -64,6 +65,7 @@ pub(super) fn answers(fleet: &Fleet, question: &Question, wall: Wall, gone: &[De
 fn facets(question: &Question) -> Facets {
     let lacked: Caps = Cap::ALL.into_iter().filter(|cap| needs(question.lacked, *cap)).collect();
     Facets {
+        purpose: question.purpose,
         tools: lacked.has(Cap::Tools),
         images: lacked.has(Cap::Images),
         audio: lacked.has(Cap::Audio),

@@ -7,6 +7,7 @@ use super::loss::Level;
 use crate::cover::{Verdict, verdict};
 use crate::node::{Kind, Node};
 use crate::register::{Graph, Register, Set, facts_of};
+use canon::Purpose;
 use ledger::flow::{Flow, FlowKey};
 use ledger::record::{Name, Portability};
 use policy::rules::Criticality;
@@ -183,6 +184,7 @@ impl<'a> Builder<'a> {
             product,
             model: key.requested_model.clone(),
             lacked: key.lacked,
+            purpose: purpose(key.dialect.as_deref()),
             tokens: flow.largest.unwrap_or(0),
             bound: from.filter(|_| locked),
         };
@@ -228,4 +230,9 @@ fn fact(kind: Kind, key: &FlowKey) -> Option<Name> {
         Kind::Party | Kind::Network | Kind::Autarky => &None,
     };
     name.clone().filter(|name| &**name != crate::node::UNKNOWN)
+}
+
+/// What kind of answer requests on `dialect` want.
+fn purpose(dialect: Option<&str>) -> Purpose {
+    if dialect == Some(canon::wire::openai_embeddings::ID.name()) { Purpose::Embedding } else { Purpose::Conversation }
 }

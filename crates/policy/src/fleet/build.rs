@@ -54,8 +54,9 @@ impl Fleet {
         wires.sort_unstable();
         wires.dedup();
         wires.truncate(MASK_BITS);
+        let spaces = spaces(&deployments);
         let lean: Vec<Lean> =
-            deployments.iter().map(|deployment| lean(deployment, &wires, spec.unknown_price)).collect();
+            deployments.iter().map(|deployment| lean(deployment, &wires, &spaces, spec.unknown_price)).collect();
         let mut products = Vec::with_capacity(spec.products.len());
         let mut product_names = HashMap::new();
         let names = name_table(&deployments, &mut errors);
@@ -92,7 +93,22 @@ fn all(deployments: &[Deployment]) -> impl Iterator<Item = DeploymentIx> + use<>
     (0..u32::try_from(deployments.len()).unwrap_or(u32::MAX)).map(DeploymentIx)
 }
 
-fn lean(deployment: &Deployment, wires: &[WireId], unknown_price: Price) -> Lean {
+/// The spaces of vectors there are: one per embedding model, whoever hosts it.
+fn spaces(deployments: &[Deployment]) -> Vec<&str> {
+    let mut spaces: Vec<&str> = deployments.iter().filter_map(space).collect();
+    spaces.sort_unstable();
+    spaces.dedup();
+    spaces
+}
+
+/// The space that a deployment's vectors lie in: its model's, which hosts may call differently (`family` then says what
+/// it is).
+fn space(deployment: &Deployment) -> Option<&str> {
+    let embeds = deployment.wires.contains(&canon::wire::openai_embeddings::ID);
+    embeds.then(|| deployment.family.as_deref().unwrap_or(&deployment.model))
+}
+
+fn lean(deployment: &Deployment, wires: &[WireId], spaces: &[&str], unknown_price: Price) -> Lean {
     const NEVER: Wall = Wall::from_unix(i64::MAX);
     let spoken = wires.iter().enumerate().filter(|(_, wire)| deployment.wires.contains(wire));
     let price = if deployment.house { Price::FREE } else { unknown_price };
@@ -105,6 +121,9 @@ fn lean(deployment: &Deployment, wires: &[WireId], unknown_price: Price) -> Lean
         retires: deployment.retires.unwrap_or(NEVER),
         wires: spoken.fold(0, |mask, (at, _)| mask | 1 << at),
         lacks: deployment.lacks,
+        space: space(deployment)
+            .and_then(|name| spaces.binary_search(&name).ok())
+            .map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX)),
         house: deployment.house,
     }
 }

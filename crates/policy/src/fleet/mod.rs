@@ -177,6 +177,8 @@ pub(crate) struct Lean {
     pub(crate) retires: Wall,
     pub(crate) wires: u32,
     pub(crate) lacks: Caps,
+    /// The space that its vectors lie in; 0: it makes none, it converses.
+    pub(crate) space: u32,
     pub(crate) house: bool,
 }
 

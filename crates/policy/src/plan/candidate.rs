@@ -8,6 +8,7 @@ use crate::fleet::{Cap, Caps, DeploymentIx, Lean, Ranked, Standing};
 use crate::money::NanoUsd;
 use crate::rules::{LastResort, OnLoss, Over, Prefer};
 use crate::view::{Live, SizeBucket, View};
+use canon::Purpose;
 use smallvec::SmallVec;
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ pub(super) struct Scan<'a, V: ?Sized> {
     floor: Option<f64>,
     money: Option<NanoUsd>,
     wire: u32,
+    /// The space that vectors are wanted in; 0: words are wanted.
+    space: u32,
     bucket: SizeBucket,
     /// Full share caps of the product, one bit each.
     full: u32,
@@ -107,6 +110,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             floor: floor(input, target),
             money: if counts_money { input.view.money_left(product.ix(), input.wall) } else { None },
             wire: input.dialect.map_or(0, |wire| input.fleet.wire_bit(wire)),
+            space: space(input, target),
             bucket: SizeBucket::of(input.facets.input_tokens),
             full: full.fold(0, |mask, (at, _)| mask | 1 << at),
             seen: SmallVec::from_elem(0, input.fleet.deployments().len().div_ceil(64)),
@@ -314,6 +318,13 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         if !standing.listed && !last_resort {
             return Some(DropReason::Permission);
         }
+        let embeds = facets.purpose == Purpose::Embedding;
+        if embeds != (lean.space != 0) {
+            return Some(DropReason::Purpose);
+        }
+        if lean.space != self.space {
+            return Some(DropReason::Vectors);
+        }
         if standing.unmet.is_some() {
             return standing.unmet;
         }
@@ -433,6 +444,16 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             probability: 0.0,
         }
     }
+}
+
+/// The space that vectors are wanted in: of all that the name stands for, the first one's, whoever is up. So one name
+/// always means one space.
+fn space<V: ?Sized>(input: &PlanInput<'_, V>, target: &Target<'_>) -> u32 {
+    if input.facets.purpose == Purpose::Conversation {
+        return 0;
+    }
+    let named = target.reference.iter().chain(target.primary);
+    named.map(|ranked| input.fleet.lean(ranked.ix).space).find(|space| *space != 0).unwrap_or(0)
 }
 
 /// The least quality: against the named model where the name is only a reference, else as the rules say.

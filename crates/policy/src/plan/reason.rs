@@ -7,6 +7,10 @@ use std::fmt;
 /// Why a deployment cannot answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
+    /// It answers another kind of request: words where vectors are wanted, or the reverse.
+    Purpose,
+    /// Its vectors do not mix with those of the model that is named.
+    Vectors,
     /// It cannot do something that is needed.
     Lacks(Cap),
     /// The prompt, or the context that the product needs, does not fit its window (or the window is unknown).
@@ -56,6 +60,8 @@ impl DropReason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Purpose => "purpose",
+            Self::Vectors => "vectors",
             Self::Lacks(Cap::Tools) => "lacks-tools",
             Self::Lacks(Cap::Images) => "lacks-images",
             Self::Lacks(Cap::Audio) => "lacks-audio",
@@ -93,6 +99,8 @@ impl DropReason {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
+            Self::Purpose => "answers another kind of request",
+            Self::Vectors => "makes vectors that do not mix with the named model's",
             Self::Lacks(Cap::Tools) => "cannot call tools",
             Self::Lacks(Cap::Images) => "cannot see images",
             Self::Lacks(Cap::Audio) => "cannot hear audio",

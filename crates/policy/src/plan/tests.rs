@@ -231,6 +231,43 @@ fn a_request_needs_what_it_brings() {
     assert_eq!(world.refusal("auto").fault.kind, FaultKind::ContextLength);
 }
 
+/// `gpt`, `claude`, `mistral` and the house, and three that make vectors: `small` at two hosts, and `large`.
+fn with_vectors(rules: Rules) -> World {
+    let mut world = World::with(rules, |all| {
+        for (name, model, family) in
+            [("small-a", "small", None), ("small-b", "s-2", Some("small")), ("large", "large", None)]
+        {
+            let wires = vec![canon::wire::openai_embeddings::ID];
+            let order = u32::try_from(all.len()).unwrap();
+            let (model, family) = (model.to_owned(), family.map(str::to_owned));
+            all.push(Deployment { model, family, wires, ..deployment(name, name, order) });
+        }
+    });
+    world.facets.purpose = canon::Purpose::Embedding;
+    world
+}
+
+#[test]
+fn vectors_of_two_models_never_mix() {
+    let rules = || Rules { substitute: Substitute::Free, ..Rules::default() };
+    let mut world = with_vectors(rules());
+    assert_eq!(world.order("small"), ["small-a", "small-b"]);
+    assert_eq!(world.order("large"), ["large"]);
+    // Whoever is up: the name means one space.
+    world.down("small-a", Cause::Hard, 9);
+    assert_eq!(world.order("auto"), ["small-b"]);
+    world.down("small-b", Cause::Hard, 9);
+    let refusal = world.refusal("auto");
+    assert_eq!(refusal.fault.kind, FaultKind::NoRoute);
+    assert_eq!(refusal.plan.why_dropped(world.ix("large")), Some(DropReason::Vectors));
+    assert_eq!(refusal.plan.why_dropped(world.ix("gpt")), Some(DropReason::Purpose));
+    // And no conversation is sent to whoever makes vectors.
+    let mut world = with_vectors(Rules { last_resort: Vec::new(), substitute: Substitute::Never, ..Rules::default() });
+    world.facets.purpose = canon::Purpose::Conversation;
+    assert_eq!(world.order("auto"), ["gpt", "claude", "mistral"]);
+    assert_eq!(world.refusal("small").plan.why_dropped(world.ix("small-a")), Some(DropReason::Purpose));
+}
+
 #[test]
 fn what_is_over_is_over() {
     let world = World::with(Rules::default(), |all| {

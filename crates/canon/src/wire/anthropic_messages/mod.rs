@@ -29,6 +29,9 @@ pub use usage::{decode_usage, encode_usage};
 /// The wire's name.
 pub const ID: WireId = WireId::new("anthropic-messages");
 
+/// The version that Vertex wants in the body (official SDK `anthropic` 2.13.0, `lib/vertex`).
+const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
 /// Anthropic Messages.
 #[derive(Debug)]
 pub struct AnthropicMessages;
@@ -73,8 +76,12 @@ impl Protocol for AnthropicMessages {
         ID
     }
 
-    fn path(&self, _target: &Target, _stream: bool) -> String {
-        "/messages".to_owned()
+    fn path(&self, target: &Target, stream: bool) -> String {
+        match (target.quirks.model_in_path, stream) {
+            (true, true) => format!("/{}:streamRawPredict", target.model),
+            (true, false) => format!("/{}:rawPredict", target.model),
+            (false, _) => "/messages".to_owned(),
+        }
     }
 
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
@@ -86,7 +93,14 @@ impl Protocol for AnthropicMessages {
     }
 
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
-        request::encode(request, target)
+        let mut encoded = request::encode(request, target);
+        if target.quirks.model_in_path
+            && let Value::Object(body) = &mut encoded.body
+        {
+            body.shift_remove("model");
+            body.insert("anthropic_version".to_owned(), VERTEX_VERSION.into());
+        }
+        encoded
     }
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {
@@ -105,8 +119,8 @@ impl Protocol for AnthropicMessages {
         response::scan(body)
     }
 
-    fn count_path(&self, _target: &Target) -> Option<String> {
-        Some("/messages/count_tokens".to_owned())
+    fn count_path(&self, target: &Target) -> Option<String> {
+        (!target.quirks.model_in_path).then(|| "/messages/count_tokens".to_owned())
     }
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {

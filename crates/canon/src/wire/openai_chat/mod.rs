@@ -5,6 +5,7 @@
 mod fault;
 pub(super) mod logprobs;
 mod request;
+pub(super) use request::decode_stop;
 use request::parts as request_parts;
 mod response;
 mod stream;

@@ -1,9 +1,9 @@
 //! `Authorization: Bearer KEY`: OpenAI and most compatible providers.
 
-use super::header::value;
-use super::{Scheme, Secret};
+use super::header::{one, value};
+use super::{Identity, Proof, Scheme};
+use crate::upstream::transport::Transport;
 use canon::Fault;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 /// `Authorization: Bearer KEY`.
@@ -19,8 +19,7 @@ impl Scheme for Bearer {
         true
     }
 
-    fn sign(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), Fault> {
-        headers.insert(AUTHORIZATION, value(&format!("Bearer {}", secret.reveal()))?);
-        Ok(())
+    fn proof(&self, who: &Identity, _transport: &Transport) -> Result<Proof, Fault> {
+        Ok(one(AUTHORIZATION, value(&format!("Bearer {}", who.secret.reveal()))?))
     }
 }

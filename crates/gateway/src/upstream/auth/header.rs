@@ -1,6 +1,7 @@
 //! The key in a header of its own: `api-key` (Azure), `x-api-key` (Anthropic), `x-goog-api-key` (Gemini).
 
-use super::{Scheme, Secret};
+use super::{Identity, Proof, Scheme};
+use crate::upstream::transport::Transport;
 use canon::{Fault, FaultKind};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -10,6 +11,11 @@ pub(super) fn value(text: &str) -> Result<HeaderValue, Fault> {
         .map_err(|_| Fault::gateway(FaultKind::Internal, "the provider's key holds characters no header can carry"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// One header that is the proof.
+pub(super) fn one(name: HeaderName, value: HeaderValue) -> Proof {
+    Proof::Headers(HeaderMap::from_iter([(name, value)]))
 }
 
 macro_rules! header_scheme {
@@ -27,9 +33,8 @@ macro_rules! header_scheme {
                 true
             }
 
-            fn sign(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), Fault> {
-                headers.insert(HeaderName::from_static($header), value(secret.reveal())?);
-                Ok(())
+            fn proof(&self, who: &Identity, _transport: &Transport) -> Result<Proof, Fault> {
+                Ok(one(HeaderName::from_static($header), value(who.secret.reveal())?))
             }
         }
     };

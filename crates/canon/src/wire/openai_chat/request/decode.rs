@@ -73,7 +73,7 @@ fn decode_sampling(fields: &mut Fields) -> Result<Sampling, BadField> {
     })
 }
 
-fn decode_stop(fields: &mut Fields) -> Result<Vec<String>, BadField> {
+pub(in crate::wire) fn decode_stop(fields: &mut Fields) -> Result<Vec<String>, BadField> {
     match fields.peek("stop") {
         Some(Value::Array(_)) => fields
             .list("stop")?

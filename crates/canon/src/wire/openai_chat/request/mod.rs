@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 
 pub(super) use decode::decode;
+pub(in crate::wire) use decode::decode_stop;
 
 /// Pieces that answers share with requests.
 pub(super) mod parts {

@@ -1,6 +1,7 @@
-//! OpenAI Chat Completions and the list of models, as OpenAI's server: strict in what it takes, exact in what it says.
+//! OpenAI Chat Completions, embeddings and the list of models, as OpenAI's server: strict in what it takes, exact in what it says.
 //! Pure. Errors have OpenAI's words, types and codes.
 
+mod embeddings;
 mod read;
 mod rules;
 mod shapes;
@@ -16,6 +17,9 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
+/// Where vectors are made.
+const EMBEDDINGS: &str = "/v1/embeddings";
+
 /// The wire.
 #[derive(Debug)]
 pub struct OpenAiChat;
@@ -30,7 +34,8 @@ impl Wire for OpenAiChat {
     }
 
     fn takes(&self, method: &str, path: &str) -> bool {
-        (method == "POST" && path == "/v1/chat/completions") || (method == "GET" && path == "/v1/models")
+        (method == "POST" && matches!(path, "/v1/chat/completions" | EMBEDDINGS))
+            || (method == "GET" && path == "/v1/models")
     }
 
     fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool {
@@ -53,6 +58,9 @@ impl Wire for OpenAiChat {
             let message = "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)";
             Refusal::rule("", message, None)
         })?;
+        if incoming.path == EMBEDDINGS {
+            return embeddings::answer(&body);
+        }
         check(&body, &shapes::BODY, "")?;
         rules::check(&body)?;
         Ok(Demand::Answer(Box::new(read::ask(&body))))
