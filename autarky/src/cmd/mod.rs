@@ -10,6 +10,7 @@ mod output;
 mod reference;
 mod register;
 mod serve;
+mod state;
 mod why;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Register(register::Args),
     /// Create, list, revoke and rotate the keys that products call with.
     Keys(keys::Args),
+    /// What is kept of clients' conversations, and its erasure.
+    State(state::Args),
     /// The model inside: fetch its weights.
     House(house::Args),
     /// Print completions for a shell.
@@ -61,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Exposure(args) => exposure::run(&args),
         Command::Register(args) => register::run(&args),
         Command::Keys(args) => keys::run(args),
+        Command::State(args) => state::run(args),
         Command::House(args) => house::run(args),
         Command::Completions(args) => completions::run(&args),
         Command::HouseWorker => house::worker(),

@@ -9,6 +9,7 @@ use gateway::access::Access;
 use gateway::clock::Clock;
 use gateway::serve::Listener;
 use gateway::setup::Gateway;
+use gateway::turns::Turns;
 use ledger::{Feeder, FeederOptions, Journal, JournalOptions, KeyRing, Sqlite};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -110,6 +111,7 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     )?;
     let journal = Arc::new(journal);
     let feeder = Feeder::start(&journal, store, FeederOptions::default())?;
+    let turns = Arc::new(state::Sqlite::open(&wiring::state::database(&data))?);
 
     let drain = Duration::from_secs(checked.server.drain_s);
     let parts = Parts::new(HouseBackend::new(&checked.house, &paths::cache())?);
@@ -119,7 +121,10 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     let readiness = house.readiness(has_house);
     let ring = Arc::new(ring);
     let access = Access::new(Arc::clone(&ring));
-    let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), Clock::default(), Box::new(readiness)));
+    let kept = Turns::new(Arc::clone(&turns) as Arc<dyn state::Store>);
+    let readiness = Box::new(readiness);
+    let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, Clock::default(), readiness));
+    wiring::state::watch(&gateway, turns);
     wiring::keys::watch(&gateway, database, ring);
     wiring::reload::watch(&gateway, parts, path.clone())?;
     if has_house {

@@ -1,6 +1,6 @@
 //! The configuration as meant: every name looked up, every default filled in. What wiring builds from.
 
-use super::file::{HouseFile, ServerFile};
+use super::file::{HouseFile, ServerFile, StateFile};
 use super::place::Problem;
 use gateway::upstream::remote::RemoteConfig;
 use policy::Fleet;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub(crate) struct Checked {
     /// The process.
     pub(crate) server: ServerFile,
+    /// Kept turns.
+    pub(crate) state: StateFile,
     /// The model inside.
     pub(crate) house: HouseFile,
     /// Deployments and products.

@@ -128,6 +128,7 @@ impl Converter<'_> {
         };
         Some(Checked {
             server: file.server,
+            state: file.state,
             house: file.house,
             fleet: Arc::new(fleet),
             units,

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 pub(crate) struct ConfigFile {
     /// The process itself.
     pub(crate) server: ServerFile,
+    /// What is kept of conversations for clients that expect it.
+    pub(crate) state: StateFile,
     /// The model inside.
     pub(crate) house: HouseFile,
     /// Providers: each adds to a row of the catalog or makes a new one.
@@ -56,6 +58,20 @@ impl Default for ServerFile {
             drain_s: 30,
             unknown_usd_per_million: 100.0,
         }
+    }
+}
+
+/// What is kept of conversations for clients that expect it: the answers, inputs and conversations of OpenAI Responses.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StateFile {
+    /// Days that a conversation is kept after it was last used. 0: nothing is kept, whatever clients ask.
+    pub(crate) retention_days: u32,
+}
+
+impl Default for StateFile {
+    fn default() -> Self {
+        Self { retention_days: 30 }
     }
 }
 

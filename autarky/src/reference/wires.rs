@@ -12,7 +12,7 @@ say of a request is named as a loss: in the answer's header, in the [ledger](led
 (`on_loss`).";
 
 /// Paths that belong to no dialect.
-const OTHERS: [(&str, &str); 6] = [
+const OTHERS: [(&str, &str); 12] = [
     (
         "GET /v1/models",
         "The models, deployments and aliases that the caller's product may use, as OpenAI's, Anthropic's \
@@ -20,6 +20,18 @@ const OTHERS: [(&str, &str); 6] = [
     ),
     ("GET /v1/models/NAME", "One of them."),
     ("GET /v1beta/models", "The same, as Google's clients read it; `/v1beta/models/NAME` is one of them."),
+    (
+        "GET /v1/responses/ID",
+        "A kept answer of the caller's product; `DELETE` forgets it. What another product keeps is not there.",
+    ),
+    ("GET /v1/responses/ID/input_items", "What was asked in that turn, page by page (`after`, `limit`, `order`)."),
+    ("POST /v1/responses/ID/cancel", "400: only answers given in the background can be cancelled, and none are."),
+    ("POST /v1/conversations", "Makes a conversation (`items`, `metadata`)."),
+    ("GET /v1/conversations/ID", "It; `POST` labels it anew, `DELETE` forgets it and its items."),
+    (
+        "GET /v1/conversations/ID/items",
+        "Its items, page by page; `POST` adds some. `/v1/conversations/ID/items/ITEM` is one of them, `DELETE` forgets it.",
+    ),
     ("GET /healthz", "200 while the process lives."),
     ("GET /readyz", "200 when everything is there, else 503; the body lists what is missing."),
     ("GET /metrics", "[Metrics](metrics.md)."),

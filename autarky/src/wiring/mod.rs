@@ -3,6 +3,7 @@
 pub(crate) mod house;
 pub(crate) mod keys;
 pub(crate) mod reload;
+pub(crate) mod state;
 
 use crate::config::file::ServerFile;
 use crate::config::{Checked, UnitSpec, paths};
@@ -37,7 +38,7 @@ impl Parts {
 /// # Errors
 /// When a deployment's address or key cannot be used.
 pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> Result<Setup, RemoteError> {
-    let Checked { server, fleet, units: specs, version, .. } = checked;
+    let Checked { server, state, fleet, units: specs, version, .. } = checked;
     let mut units = Vec::with_capacity(specs.len());
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
@@ -59,6 +60,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
             in_flight: server.in_flight,
             ..ServeLimits::default()
         },
+        turns_days: state.retention_days,
         units,
         fleet,
     })

@@ -15,3 +15,4 @@ mod provider_death;
 mod reload;
 mod sdk;
 mod stage;
+mod turns;

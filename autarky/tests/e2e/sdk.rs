@@ -92,6 +92,11 @@ async fn openai_for_python_responses() {
 }
 
 #[tokio::test]
+async fn openai_for_python_kept_turns() {
+    everywhere("openai_state.py").await;
+}
+
+#[tokio::test]
 async fn openai_for_node_responses() {
     everywhere("openai_responses.mjs").await;
 }

@@ -18,6 +18,8 @@ pub struct Peek {
     pub stream_options_at: Option<Range<usize>>,
     /// It says something as only another maker's clients of the wire say it, so that its bytes will not do upstream.
     pub accent: bool,
+    /// What the request says about turns kept for it; `None`: its wire sends the whole conversation each time.
+    pub recall: Option<Recall>,
     /// What the request needs.
     pub facets: Facets,
 }
@@ -30,6 +32,29 @@ pub enum Purpose {
     Conversation,
     /// Vectors. Those of one model say nothing to those of another.
     Embedding,
+}
+
+/// What a request says about turns that are kept between requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recall {
+    /// Whether its answer is to be kept; `None`: not said.
+    pub store: Option<bool>,
+    /// The kept answer that it continues.
+    pub previous: Option<String>,
+    /// The kept conversation that it belongs to.
+    pub conversation: Option<String>,
+    /// Whether its input names kept items instead of saying them.
+    pub names_items: bool,
+    /// Whether it is to be answered while nobody waits.
+    pub background: bool,
+}
+
+impl Recall {
+    /// Whether it cannot be understood without what is kept.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.previous.is_some() || self.conversation.is_some() || self.names_items
+    }
 }
 
 /// What a request needs of whoever answers it.

@@ -15,7 +15,7 @@ pub mod wire;
 
 pub use answer::{Choice, Response};
 pub use event::{Event, Finish, Head, PartId, PartKind, Stop, StopReason, TokenLogprob, TopLogprob};
-pub use facets::{Facets, Peek, Purpose};
+pub use facets::{Facets, Peek, Purpose, Recall};
 pub use fault::{Fault, FaultKind, Retry, Side};
 pub use request::{
     CacheMark, Citation, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Seal, Tool,

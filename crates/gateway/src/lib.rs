@@ -9,6 +9,7 @@ pub mod serve;
 pub mod setup;
 pub mod tap;
 pub mod tasks;
+pub mod turns;
 pub mod upstream;
 
 mod outbox;

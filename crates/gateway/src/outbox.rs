@@ -2,6 +2,7 @@
 //! connection's task, polled by the body: no task is spawned, nothing wakes another thread, and a client that leaves
 //! drops the future at once.
 
+use crate::turns::Scribe;
 use crate::upstream::BoxFuture;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -21,15 +22,30 @@ const MOST: usize = 16;
 pub(crate) struct Broken;
 
 /// Where a stream's writer puts its pieces. Used by one task only; the mutex is never contended.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outbox(Arc<Mutex<VecDeque<Result<Bytes, Broken>>>>);
+#[derive(Clone, Default)]
+pub(crate) struct Outbox {
+    pieces: Arc<Mutex<VecDeque<Result<Bytes, Broken>>>>,
+    /// Who keeps what goes out, if anybody.
+    scribe: Arc<Mutex<Option<Scribe>>>,
+}
 
 impl Outbox {
+    /// Shows what goes out to `scribe` first.
+    pub(crate) fn seen_by(self, scribe: Option<Scribe>) -> Self {
+        *self.scribe.lock().unwrap_or_else(PoisonError::into_inner) = scribe;
+        self
+    }
+
     /// Puts `bytes` out, waiting while the client is slow. The body polls the writer again whenever it has handed a
     /// piece on, so no waker is needed.
     pub(crate) async fn send(&self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
+        }
+        let scribe = self.scribe.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut scribe) = scribe {
+            scribe.see(&bytes).await;
+            *self.scribe.lock().unwrap_or_else(PoisonError::into_inner) = Some(scribe);
         }
         poll_fn(|_| if self.queue(|queue| queue.len()) < MOST { Poll::Ready(()) } else { Poll::Pending }).await;
         self.queue(|queue| queue.push_back(Ok(bytes)));
@@ -41,7 +57,7 @@ impl Outbox {
     }
 
     fn queue<T>(&self, with: impl FnOnce(&mut VecDeque<Result<Bytes, Broken>>) -> T) -> T {
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.pieces.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

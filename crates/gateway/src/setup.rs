@@ -7,6 +7,7 @@ use crate::run::live::LiveView;
 use crate::tap::metrics::Series;
 use crate::tap::{Facts, Metrics};
 use crate::tasks::Tasks;
+use crate::turns::Turns;
 use crate::upstream::Backend;
 use arc_swap::ArcSwap;
 use ledger::{Journal, Name};
@@ -56,6 +57,8 @@ pub struct Setup {
     pub live: Arc<LiveView>,
     /// Bounds on what clients may send.
     pub limits: ServeLimits,
+    /// Days that turns are kept for clients that go on with them; 0: not at all.
+    pub turns_days: u32,
 }
 
 impl Setup {
@@ -109,6 +112,8 @@ pub struct Gateway {
     pub journal: Arc<Journal>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Turns kept between requests.
+    pub turns: Turns,
     /// Tracked tasks.
     pub tasks: Tasks,
     /// The process's clock.
@@ -124,6 +129,7 @@ impl Gateway {
         setup: Setup,
         access: Access,
         journal: Arc<Journal>,
+        turns: Turns,
         clock: Clock,
         readiness: Box<dyn Readiness>,
     ) -> Self {
@@ -132,6 +138,7 @@ impl Gateway {
             access,
             journal,
             metrics: Arc::default(),
+            turns,
             tasks: Tasks::default(),
             clock,
             readiness,

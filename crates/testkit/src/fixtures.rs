@@ -95,8 +95,15 @@ mod tests {
             for fixture in of(wire.id()).requests {
                 let body = fixture.body.to_string();
                 let (path, query) = ("", "");
-                let incoming =
-                    Incoming { method: "POST", path, query, headers: &headers, body: body.as_bytes(), models: &[] };
+                let incoming = Incoming {
+                    method: "POST",
+                    path,
+                    query,
+                    headers: &headers,
+                    body: body.as_bytes(),
+                    models: &[],
+                    sealed_by: None,
+                };
                 if let Err(refusal) = wire.read(&incoming) {
                     panic!("{}/{}: {refusal:?}", wire.id(), fixture.name);
                 }

@@ -84,7 +84,8 @@ pub struct StreamTerms {
     pub usage: bool,
     /// When the answer began, Unix seconds, for answers that do not say.
     pub created: i64,
-    /// An id for answers that bring none; wires add their own prefix.
+    /// An id for answers that bring none; wires add their own prefix. One that has the wire's prefix already stands in
+    /// the place of any that an answer brings.
     pub id: String,
     /// The request as read, where the wire echoes it in its answers (Responses).
     pub request: Option<std::sync::Arc<Request>>,

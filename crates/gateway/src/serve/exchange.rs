@@ -4,12 +4,13 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{count, pass, read, system};
+use super::{count, kept, pass, read, system};
 use crate::clock;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::entry::Common;
+use crate::turns::Scribe;
 use crate::upstream::Ask;
 use canon::wire::{Dialect, Params, RouteKind};
 use canon::{Fault, FaultKind};
@@ -41,6 +42,7 @@ pub(super) async fn exchange(
             let asked = pass::Asked { provider: &name, path: &path, head, body, peer };
             pass::pass(&gateway, asked, id).await
         }
+        Place::Kept(door) => kept::answer(&gateway, door, head, body, peer).await,
         place => system::answer(&gateway, &place, &head, peer),
     }
 }
@@ -60,7 +62,10 @@ async fn answer(
     let micros = clock::unix_micros();
     let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
     // read
-    let ask = Arc::new(read::read(dialect, params, head.headers, body, setup.limits).await?);
+    let ask = read::read(dialect, params, head.headers, body, setup.limits).await?;
+    let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
+    let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
+    let ask = Arc::new(gateway.turns.recall(&owner, ask, purpose).await?);
     // plan
     let product = setup.fleet.product(caller.product);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
@@ -74,7 +79,8 @@ async fn answer(
         Run { gateway, setup: &setup, product, ask: &ask, common: common(&setup, &caller, &ask, &plan, id), deadline };
     let begun = run.carry_out(&plan).await?;
     // reply (and tap, which the entry inside `begun` does)
-    Ok(reply::reply(gateway, &setup, &ask, begun, id, place))
+    let scribe = Scribe::of(&gateway.turns, &owner, &ask, id);
+    Ok(reply::reply(gateway, &setup, &ask, begun, (id, scribe), place).await)
 }
 
 fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {

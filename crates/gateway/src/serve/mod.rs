@@ -1,10 +1,12 @@
 //! What clients see of us: sockets in, answers out. `exchange` names the phases of a request in order, each in a file
 //! of its own; `system` answers health, metrics and model lists,
-//! `count` counts prompts, `pass` hands on what no dialect covers. Nothing here knows a provider.
+//! `count` counts prompts, `kept` opens the doors to kept turns, `pass` hands on what no dialect covers. Nothing here
+//! knows a provider.
 
 mod admit;
 mod count;
 mod exchange;
+mod kept;
 mod listen;
 mod models;
 mod pass;

@@ -5,6 +5,7 @@ use crate::outbox::{AnswerBody, Outbox};
 use crate::run::pump::Carry;
 use crate::run::{Begun, Unanswered, pump_events, pump_raw};
 use crate::setup::{Gateway, Place, Setup};
+use crate::turns::Scribe;
 use crate::upstream::{Ask, Items, ReplyBody};
 use canon::Response as Answer;
 use canon::wire::{Dialect, StreamTerms};
@@ -18,12 +19,12 @@ use std::sync::Arc;
 const LOSSES_BYTES: usize = 2_000;
 
 /// Writes a begun answer.
-pub(super) fn reply(
+pub(super) async fn reply(
     gateway: &Arc<Gateway>,
     setup: &Arc<Setup>,
     ask: &Arc<Ask>,
     begun: Begun,
-    id: RequestId,
+    (id, scribe): (RequestId, Option<Scribe>),
     place: Place,
 ) -> Response<AnswerBody> {
     let attempts = begun.attempts;
@@ -35,12 +36,14 @@ pub(super) fn reply(
         ReplyBody::RawWhole { body, seen } => {
             watched.entry.sent(body.len());
             watched.entry.complete_raw(&seen);
+            keep(scribe, &body).await;
             json(body, &mut headers)
         }
         ReplyBody::Whole(answer) if !ask.peek.stream => {
             let body = ask.dialect.encode_response(&answer, &terms).to_string();
             watched.entry.sent(body.len());
             watched.entry.complete(&answer);
+            keep(scribe, body.as_bytes()).await;
             json(body, &mut headers)
         }
         body => {
@@ -49,6 +52,7 @@ pub(super) fn reply(
             let encoder = ask.dialect.stream_encoder(&terms);
             let (live, clock) = (Arc::clone(&setup.live), gateway.clock);
             AnswerBody::stream(move |outbox: Outbox| {
+                let outbox = outbox.seen_by(scribe);
                 let carry = Carry { watched, live, clock, encoder, outbox };
                 match body {
                     ReplyBody::RawStream(stream) => Box::pin(async move {
@@ -71,6 +75,13 @@ pub(super) fn reply(
     finish(StatusCode::OK, headers, (id, attempts), body)
 }
 
+/// Has a whole answer kept, where it is to be.
+async fn keep(scribe: Option<Scribe>, body: &[u8]) {
+    if let Some(scribe) = scribe {
+        scribe.whole(body).await;
+    }
+}
+
 /// A whole answer as a stream, for providers that do not stream.
 fn unfolded(answer: &Answer) -> Items {
     Items { first: answer.unfold(), rest: Box::pin(stream::empty()) }
@@ -79,12 +90,15 @@ fn unfolded(answer: &Answer) -> Items {
 fn terms(ask: &Ask, body: &ReplyBody, id: RequestId) -> StreamTerms {
     // Only an answer that we write ourselves can echo the request.
     let raw = matches!(body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
+    let own = id.text();
+    let own = own.trim_start_matches("req_");
     StreamTerms {
         model: ask.peek.model.clone().unwrap_or_default(),
         usage: ask.peek.stream_usage,
         created: clock::unix_micros() / 1_000_000,
-        id: id.text().trim_start_matches("req_").to_owned(),
-        request: if raw { None } else { ask.request().ok() },
+        // What is kept, is kept under an id of ours.
+        id: if ask.turn.is_some() { format!("resp_{own}") } else { own.to_owned() },
+        request: if raw { None } else { ask.echo().ok() },
     }
 }
 

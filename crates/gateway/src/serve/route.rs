@@ -1,5 +1,6 @@
 //! Where a path leads: made from the dialects' own routes, so that a new wire is routed the moment it is listed.
 
+use super::kept::{self, Door};
 use super::models::Shape;
 use canon::wire::{self, Dialect, Params, Route, RouteKind};
 use http::Method;
@@ -22,6 +23,8 @@ pub(super) enum Place {
         /// The path below its base URL, with its slash.
         path: String,
     },
+    /// Kept turns.
+    Kept(Door),
     /// The models there are, or one of them.
     Models(Shape, Option<String>),
     /// Is the process alive?
@@ -50,6 +53,9 @@ pub(super) fn find(method: &Method, path: &str) -> Place {
     }
     if known_path {
         return Place::WrongMethod;
+    }
+    if let Some(door) = kept::find(method, path) {
+        return door.map_or(Place::WrongMethod, Place::Kept);
     }
     if let Some((name, rest)) = path.strip_prefix("/provider/").and_then(|rest| rest.split_once('/')) {
         return Place::Provider { name: name.to_owned(), path: format!("/{rest}") };

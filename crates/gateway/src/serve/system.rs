@@ -38,7 +38,7 @@ pub(super) fn answer(
             let message = format!("`{}` is not answered on `{}`", head.method, head.uri.path());
             refuse(&Fault::client(FaultKind::MethodNotAllowed, message))
         }
-        Place::Answer { .. } | Place::Provider { .. } | Place::Nowhere => {
+        Place::Answer { .. } | Place::Kept(_) | Place::Provider { .. } | Place::Nowhere => {
             let message =
                 format!("nothing is served on `{}`; see the reference for the paths there are", head.uri.path());
             refuse(&Fault::client(FaultKind::NotFound, message))

@@ -1,8 +1,9 @@
 //! What a client asked, in both forms: the bytes as they came, and the canon, read once and only when needed.
 
 use bytes::Bytes;
+use canon::request::State;
 use canon::wire::{Dialect, Params};
-use canon::{Fault, FaultKind, Peek, Request};
+use canon::{Fault, FaultKind, Peek, Recall, Request};
 use http::HeaderMap;
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +19,20 @@ pub struct Ask {
     pub body: Bytes,
     /// What a look in place found.
     pub peek: Peek,
+    /// What of it is kept between requests; `None`: nothing.
+    pub turn: Option<Turn>,
     canon: OnceLock<Result<Arc<Request>, Fault>>,
+}
+
+/// What a request says about turns that are kept by us, once they stand in its body.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// The body as the client wrote it.
+    pub said: Bytes,
+    /// What it says about kept turns.
+    pub recall: Recall,
+    /// Whether its answer is to be kept.
+    pub keep: bool,
 }
 
 impl std::fmt::Debug for Ask {
@@ -38,7 +52,25 @@ impl Ask {
     /// When the body is not what the dialect allows at its top level.
     pub fn read(dialect: &'static dyn Dialect, params: Params, headers: HeaderMap, body: Bytes) -> Result<Self, Fault> {
         let peek = dialect.peek(&params, &body).map_err(canon::fields::BadField::into_client_fault)?;
-        Ok(Self { dialect, params, headers, body, peek, canon: OnceLock::new() })
+        Ok(Self { dialect, params, headers, body, peek, turn: None, canon: OnceLock::new() })
+    }
+
+    /// Whether it was made another one than its client wrote, so that its answer must be written anew as well.
+    #[must_use]
+    pub fn is_remade(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.recall.goes_on())
+    }
+
+    /// The request as its client knows it, for wires that repeat it in their answers.
+    ///
+    /// # Errors
+    /// When the body is not what the dialect allows.
+    pub fn echo(&self) -> Result<Arc<Request>, Fault> {
+        let request = self.request()?;
+        let Some(turn) = self.turn.as_ref().filter(|_| self.is_remade()) else { return Ok(request) };
+        let Recall { store, previous, conversation, .. } = turn.recall.clone();
+        let state = State { store, previous, conversation: conversation.map(Into::into) };
+        Ok(Arc::new(Request { state, ..Request::clone(&request) }))
     }
 
     /// The request in the canon; read at most once.

@@ -103,7 +103,12 @@ impl Remote {
 
     /// Whether the client's own bytes will do.
     fn passes(&self, ask: &Ask) -> bool {
-        self.is_same_wire(ask) && !ask.peek.accent && !self.config.target.quirks.touch_requests()
+        self.is_same_wire(ask) && !ask.peek.accent && !ask.is_remade() && !self.config.target.quirks.touch_requests()
+    }
+
+    /// Whether the client may hear the provider's own bytes.
+    fn answers_pass(&self, ask: &Ask) -> bool {
+        self.is_same_wire(ask) && !ask.is_remade()
     }
 
     /// The body to send, and what it could not say.
@@ -217,7 +222,7 @@ impl Remote {
         let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_stream = mime.starts_with("text/event-stream") || mime.starts_with("application/vnd.amazon.eventstream");
         match (ask.peek.stream, is_stream) {
-            (true, true) if self.is_same_wire(ask) => {
+            (true, true) if self.answers_pass(ask) => {
                 let stream = RawStream::open(body, protocol.scan(), !ask.peek.stream_usage).await?;
                 Ok(ReplyBody::RawStream(Box::new(stream)))
             }
@@ -235,7 +240,7 @@ impl Remote {
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(malformed(mime, "no JSON object"));
         }
-        if self.is_same_wire(ask) && !ask.peek.stream {
+        if self.answers_pass(ask) && !ask.peek.stream {
             let seen = Box::new(self.config.protocol.scan_response(&body)?);
             return Ok(ReplyBody::RawWhole { body, seen });
         }

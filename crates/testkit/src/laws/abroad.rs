@@ -185,7 +185,15 @@ pub(super) fn strict() -> Vec<String> {
             }
         }
         let text = written.body.to_string();
-        let incoming = Incoming { method: "POST", path, query, headers: &headers, body: text.as_bytes(), models: &[] };
+        let incoming = Incoming {
+            method: "POST",
+            path,
+            query,
+            headers: &headers,
+            body: text.as_bytes(),
+            models: &[],
+            sealed_by: None,
+        };
         match strict.read(&incoming) {
             Ok(Demand::Answer(_)) => Ok(()),
             Ok(Demand::Ready { .. }) => Err("taken for something else than a conversation".to_owned()),

@@ -26,6 +26,8 @@ pub struct Ask {
     pub n: usize,
     /// How many alternatives per token, where log probabilities are asked for.
     pub logprobs: Option<usize>,
+    /// Whether thinking is to come with what only its maker can read.
+    pub seals: bool,
     /// Most tokens of the answer.
     pub max_tokens: Option<usize>,
     /// Texts that end the answer.

@@ -10,6 +10,7 @@ mod instance;
 mod log;
 mod reply;
 mod script;
+mod seal;
 mod serve;
 pub mod shape;
 mod socket;

@@ -100,7 +100,7 @@ pub(super) async fn answer(
     let (running, since) = shared.running();
     let unread = body.is_err();
     let body = body.unwrap_or_default();
-    let judged = judge(&parts, &body, &running, since);
+    let judged = judge(&parts, &body, (&running, shared.salt), since);
     let mut arrival = arrival(&shared, &connection, &parts, &body, &judged);
     arrival.at_us = at_us;
     if unread {
@@ -161,11 +161,12 @@ impl Judgement {
     }
 }
 
-fn judge(parts: &Parts, body: &[u8], running: &Running, since: Instant) -> Judged {
+fn judge(parts: &Parts, body: &[u8], (running, salt): (&Running, u64), since: Instant) -> Judged {
     let script = &running.script;
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
-    let incoming = Incoming { method, path, query, headers: &parts.headers, body, models: &script.models };
+    let incoming =
+        Incoming { method, path, query, headers: &parts.headers, body, models: &script.models, sealed_by: Some(salt) };
     let Some(wire) = WIRES.iter().copied().find(|wire| wire.takes(method, path)) else {
         let (model, orders) = (String::new(), Orders::default());
         return Judged { wire: None, model, stream: false, kind: Judgement::NoRoute, orders };

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 #[must_use]
 pub fn encode_error(fault: &Fault) -> Value {
     let code = match (fault.side, fault.kind) {
-        (Side::Client, FaultKind::NotFound) if fault.param.as_deref() == Some("model") => "model_not_found",
+        (Side::Client, FaultKind::NotFound) => match fault.param.as_deref() {
+            Some("model") => "model_not_found",
+            Some("previous_response_id") => "previous_response_not_found",
+            _ => fault.kind.name(),
+        },
         (_, kind) => kind.name(),
     };
     json!({"error": {

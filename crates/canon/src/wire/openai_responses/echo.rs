@@ -10,6 +10,9 @@ use crate::wire::{StreamTerms, Target};
 use crate::{Extras, Request};
 use serde_json::{Value, json};
 
+/// What answers say of kept turns.
+const STATE: [&str; 3] = ["store", "previous_response_id", "conversation"];
+
 /// Writes response objects of one answer.
 #[derive(Debug)]
 pub(super) struct Echo {
@@ -19,6 +22,8 @@ pub(super) struct Echo {
     created: i64,
     /// Whether the answer came from this very wire, so that its extras go home.
     pub(super) home: bool,
+    /// Whether the gateway keeps the turns, so that what the provider says of kept ones is not the client's business.
+    kept: bool,
     settings: Extras,
     tier: Option<String>,
 }
@@ -48,6 +53,7 @@ impl Echo {
             model: String::new(),
             created: 0,
             home: false,
+            kept: false,
             settings: echoed(request),
             tier: request.and_then(|request| request.service_tier.clone()),
         };
@@ -61,6 +67,7 @@ impl Echo {
         self.model = if head.model.is_empty() { terms.model.clone() } else { head.model.clone() };
         self.created = head.created.unwrap_or(terms.created);
         self.home = head.origin == Some(ID);
+        self.kept = ids::is_kept(terms);
     }
 
     /// The response object in `state`.
@@ -86,6 +93,9 @@ impl Echo {
         }
         body.extend(self.settings.clone());
         for (key, value) in state.extras.filter(|_| self.home).into_iter().flatten() {
+            if self.kept && STATE.contains(&key.as_str()) {
+                continue;
+            }
             match (body.get_mut(key), value) {
                 (Some(Value::Object(mine)), Value::Object(more)) if key == "incomplete_details" => {
                     mine.extend(more.clone());

@@ -16,10 +16,17 @@ const MOST_CALL_ID: usize = 64;
 /// The answer's id as this wire spells ids.
 pub(super) fn answer_id(head: &Head, terms: &StreamTerms) -> String {
     match (head.id.as_str(), terms.id.as_str()) {
+        // The gateway keeps the answer, under an id of its own.
+        (_, ours) if is_kept(terms) => ours.to_owned(),
         ("", ours) => format!("resp_{}", core(ours)),
         (theirs, _) if theirs.starts_with("resp_") || head.origin == Some(super::ID) => theirs.to_owned(),
         (theirs, _) => format!("resp_{}", core(theirs)),
     }
+}
+
+/// Whether the answer is kept by the gateway, under the id in `terms`.
+pub(super) fn is_kept(terms: &StreamTerms) -> bool {
+    terms.id.starts_with("resp_")
 }
 
 /// An item's id, made from its answer's id and its place.
@@ -66,6 +73,8 @@ mod tests {
         assert_eq!(answer_id(&head(""), &terms), "resp_9");
         assert_eq!(answer_id(&head("chatcmpl-a1"), &terms), "resp_a1");
         assert_eq!(answer_id(&head("resp_x"), &terms), "resp_x");
+        let kept = StreamTerms { id: "resp_ours".to_owned(), ..StreamTerms::default() };
+        assert_eq!(answer_id(&head("resp_x"), &kept), "resp_ours");
         let made = made("rs", "resp_x", 0);
         assert!(is_made(&made) && !is_theirs("rs", &made));
         assert!(is_theirs("rs", "rs_68af") && !is_theirs("msg", "rs_68af"));

@@ -1,6 +1,8 @@
 //! OpenAI Responses (`openai-responses`), both roles. Layouts after the official SDK's types (`openai` 3.57 for
 //! Python, `openai/types/responses`). Items of the model's own (reasoning, messages, calls) that follow each other are
-//! one assistant turn of the canon. What is stored between turns is the gateway's business, not the wire's.
+//! one assistant turn of the canon. What is stored between turns is the gateway's business; how it is said is `kept`.
+
+pub mod kept;
 
 mod echo;
 mod fault;

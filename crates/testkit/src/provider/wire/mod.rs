@@ -9,6 +9,7 @@ pub mod openai_responses;
 use super::ask::Ask;
 use super::fault::Trouble;
 use super::reply::{Reply, split_tokens};
+use super::seal::{is_own, seal};
 use super::shape::{Problem, Refusal};
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -44,6 +45,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     /// The models served; empty: every name.
     pub models: &'a [String],
+    /// Whose opaque blocks are taken; `None`: anybody's, they are not looked at.
+    pub sealed_by: Option<u64>,
 }
 
 /// What a request wants.
@@ -160,6 +163,11 @@ fn named_event(body: &Value) -> Bytes {
 /// The string under `key`; empty when there is none.
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an opaque block in a request to `wire` may be taken.
+fn takes_seal(incoming: &Incoming<'_>, wire: &dyn Wire, seal: &str) -> bool {
+    incoming.sealed_by.is_none_or(|salt| is_own(seal, wire.id(), salt))
 }
 
 /// The list under `key`; empty when there is none.

@@ -13,7 +13,7 @@ pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
 
 /// What in `include` asks for reasoning that can be sent back. Every wire with such blocks sends them unasked, so it
 /// is bookkeeping abroad.
-pub(super) const ENCRYPTED: &str = "reasoning.encrypted_content";
+pub(in crate::wire::openai_responses) const ENCRYPTED: &str = "reasoning.encrypted_content";
 
 pub(in crate::wire::openai_responses) fn decode(body: Value) -> Result<Request, BadField> {
     let mut fields = Fields::of(body, "")?;

@@ -1,6 +1,6 @@
 //! Requests of Responses: a look in place (`peek`), a full read (`decode`), and writing (`encode`).
 
-mod decode;
+pub(super) mod decode;
 mod encode;
 mod parts;
 mod settings;
@@ -14,7 +14,7 @@ pub(super) mod pieces {
     pub(in crate::wire::openai_responses) use super::parts::{encode_citation, encode_said};
 }
 
-use crate::facets::Peek;
+use crate::facets::{Peek, Recall};
 use crate::fields::BadField;
 use crate::wire::look::{self, Look};
 
@@ -26,6 +26,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
     let mut peek = Peek { stream_usage: true, ..Peek::default() };
     peek.facets.choices = 1;
     peek.facets.input_tokens = look::estimate_tokens(body.len());
+    let mut recall = Recall::default();
     let (mut input, mut twice) = (false, false);
     look::top_level(body, |key, value| {
         match key {
@@ -42,11 +43,22 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 peek.facets.images = value.mentions("\"input_image\"");
                 peek.facets.audio = value.mentions("\"input_audio\"");
                 peek.facets.documents = value.mentions("\"input_file\"");
-                peek.facets.state |= value.mentions("\"item_reference\"");
+                recall.names_items = value.mentions("\"item_reference\"");
+                peek.facets.state |= recall.names_items;
             }
             key if STANDS_FOR_INPUT.contains(&key) && !value.is_null() => {
                 input = true;
                 peek.facets.state = true;
+                match key {
+                    "previous_response_id" => recall.previous = value.string(key)?,
+                    "conversation" => recall.conversation = Some(conversation_id(&value)?),
+                    _ => {}
+                }
+            }
+            "store" if !value.is_null() => recall.store = Some(value.flag(key)?),
+            "background" => {
+                recall.background = value.flag(key)?;
+                peek.facets.state |= recall.background;
             }
             _ => setting(key, &value, &mut peek)?,
         }
@@ -61,7 +73,18 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
     if !input {
         return Err(no_input());
     }
+    if recall.previous.is_some() && recall.conversation.is_some() {
+        return Err(BadField::new("conversation", "cannot stand beside `previous_response_id`: send one of them"));
+    }
+    peek.recall = Some(recall);
     Ok(peek)
+}
+
+/// A conversation is named by its id, or by an object that holds it.
+fn conversation_id(value: &Look<'_>) -> Result<String, BadField> {
+    let wrong = || BadField::new("conversation", "must be an id or an object with an `id`");
+    let named: serde_json::Value = serde_json::from_str(value.raw()).map_err(|_| wrong())?;
+    named.as_str().or_else(|| named.get("id")?.as_str()).map(str::to_owned).ok_or_else(wrong)
 }
 
 /// Nothing was said.
@@ -77,7 +100,6 @@ fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField>
         "text" => facets.structured = value.mentions("\"json_schema\"") || value.mentions("\"json_object\""),
         "reasoning" => facets.reasoning = value.is_filled() && !value.mentions("\"none\""),
         "include" => facets.logprobs = value.mentions("\"message.output_text.logprobs\""),
-        "background" => facets.state |= value.flag(key)?,
         "max_output_tokens" => facets.max_output_tokens = value.whole(key)?,
         _ => {}
     }

@@ -5,7 +5,9 @@ mod rules;
 mod shapes;
 mod write;
 
-use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, problem_words, prompt_tokens, text};
+use super::{
+    Demand, Incoming, Wire, Writing, items, json_body, named_event, on, problem_words, prompt_tokens, takes_seal, text,
+};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -54,6 +56,7 @@ impl Wire for AnthropicMessages {
         }
         check(&body, &shapes::BODY, "")?;
         rules::check(&body)?;
+        rules::seals(&body, |seal| takes_seal(incoming, self, seal))?;
         let ask = ask(&body);
         if incoming.path == COUNT {
             let input_tokens = prompt_tokens(&ask);
@@ -156,6 +159,7 @@ fn ask(body: &Value) -> Ask {
         form: body.pointer("/output_config/format/schema").map_or(Form::Text, |schema| Form::Schema(schema.clone())),
         n: 1,
         logprobs: None,
+        seals: true,
         max_tokens: size("max_tokens"),
         stop: items(body, "stop_sequences").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
     }

@@ -122,7 +122,46 @@ fn thinking(body: &Value) -> Check {
     if matches!(body.pointer("/tool_choice/type").and_then(Value::as_str), Some("any" | "tool")) {
         return refuse("tool_choice", "Thinking may not be enabled when tool_choice forces tool use.");
     }
+    begins_with_thinking(body)
+}
+
+/// Signatures must be the server's own.
+pub(super) fn seals(body: &Value, takes: impl Fn(&str) -> bool) -> Check {
+    for (at, message) in items(body, "messages").iter().enumerate() {
+        for (number, block) in blocks(message).iter().enumerate() {
+            let key = match text(block, "type") {
+                "thinking" => "signature",
+                "redacted_thinking" => "data",
+                _ => continue,
+            };
+            if !takes(text(block, key)) {
+                let words = format!("Invalid `{key}` in `{}` block", text(block, "type"));
+                return refuse(format!("messages.{at}.content.{number}"), words);
+            }
+        }
+    }
     Ok(())
+}
+
+/// With thinking on, a turn that is amid its calls begins with its thinking.
+fn begins_with_thinking(body: &Value) -> Check {
+    let messages = items(body, "messages");
+    let amid =
+        messages.last().is_some_and(|last| blocks(last).iter().any(|block| text(block, "type") == "tool_result"));
+    let turn = messages.iter().rposition(|message| text(message, "role") == "assistant");
+    let (Some(at), true) = (turn, amid) else { return Ok(()) };
+    let first =
+        messages.get(at).map(blocks).and_then(|blocks| blocks.first().map(|block| text(block, "type").to_owned()));
+    match first.as_deref() {
+        Some("thinking" | "redacted_thinking") => Ok(()),
+        found => {
+            let words = format!(
+                "Expected `thinking` or `redacted_thinking`, but found `{}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks).",
+                found.unwrap_or("nothing")
+            );
+            refuse(format!("messages.{at}.content.0.type"), words)
+        }
+    }
 }
 
 /// Blocks of a message, words alone as one.

@@ -2,7 +2,7 @@
 
 use crate::provider::reply::{Call, Counts, Said};
 use crate::provider::script::StopKind;
-use crate::provider::wire::{Writing, named_event};
+use crate::provider::wire::{Wire as _, Writing, named_event, seal as made_here};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn head(writing: &Writing<'_>) -> Value {
 }
 
 fn seal(writing: &Writing<'_>) -> String {
-    format!("Eq{:020x}", writing.reply.serial)
+    made_here(super::AnthropicMessages.id(), writing.reply.serial)
 }
 
 fn call_id(writing: &Writing<'_>, at: usize, call: &Call) -> String {

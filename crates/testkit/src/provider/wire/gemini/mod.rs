@@ -5,7 +5,7 @@ mod rules;
 mod shapes;
 mod write;
 
-use super::{Demand, Incoming, Wire, Writing, items, json_body, problem_words, prompt_tokens, text};
+use super::{Demand, Incoming, Wire, Writing, items, json_body, problem_words, prompt_tokens, takes_seal, text};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -52,6 +52,7 @@ impl Wire for Gemini {
         }
         check(&body, &shapes::BODY, "")?;
         rules::check(&body, model)?;
+        rules::seals(&body, |seal| takes_seal(incoming, self, seal))?;
         let ask = ask(&body, model, stream);
         if method == "countTokens" {
             let input_tokens = prompt_tokens(&ask);
@@ -192,6 +193,7 @@ fn ask(body: &Value, model: &str, stream: bool) -> Ask {
     turns.extend(items(body, "contents").iter().map(turn));
     let schema = config.get("responseJsonSchema").or_else(|| config.get("responseSchema"));
     Ask {
+        seals: true,
         model: model.to_owned(),
         stream,
         stream_usage: true,

@@ -12,6 +12,9 @@ type Check = Result<(), Refusal>;
 const DATA: [&str; 7] =
     ["text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult"];
 
+/// What may stand in the place of a signature.
+const UNSIGNED: &str = "skip_thought_signature_validator";
+
 fn refuse(path: impl Into<String>, message: impl Into<String>) -> Check {
     Err(Refusal::rule(path, message, None))
 }
@@ -117,12 +120,25 @@ fn conversation(contents: &[Value], third: bool) -> Check {
     Ok(())
 }
 
+/// Signatures of thought must be the server's own, or the word that stands for none.
+pub(super) fn seals(body: &Value, takes: impl Fn(&str) -> bool) -> Check {
+    for (at, content) in items(body, "contents").iter().enumerate() {
+        for part in items(content, "parts") {
+            let seal = text(part, "thoughtSignature");
+            if !seal.is_empty() && seal != UNSIGNED && !takes(seal) {
+                return refuse(format!("contents[{at}]"), "Corrupted thought signature.");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn one(part: &Value, path: &str) -> Check {
     if DATA.iter().filter(|key| part.get(**key).is_some()).count() != 1 {
         return refuse(path, "required oneof field 'data' must have one initialized field");
     }
     let bytes = |text: &str| STANDARD.decode(text).is_ok() || URL_SAFE.decode(text).is_ok();
-    for (pointer, free) in [("/inlineData/data", ""), ("/thoughtSignature", "skip_thought_signature_validator")] {
+    for (pointer, free) in [("/inlineData/data", ""), ("/thoughtSignature", UNSIGNED)] {
         let data = part.pointer(pointer).and_then(Value::as_str);
         if data.is_some_and(|data| data != free && !bytes(data)) {
             return refuse(format!("{path}{}", pointer.replace('/', ".")), "Base64 decoding failed.");

@@ -2,7 +2,7 @@
 
 use crate::provider::reply::{Counts, Said};
 use crate::provider::script::StopKind;
-use crate::provider::wire::Writing;
+use crate::provider::wire::{Wire as _, Writing, seal};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -17,7 +17,12 @@ pub(super) fn unary(writing: &Writing<'_>) -> Value {
         if !words.is_empty() || said.calls.is_empty() {
             parts.push(json!({"text": words}));
         }
-        parts.extend(calls(said));
+        parts.extend(calls(writing, said));
+        if said.calls.is_empty()
+            && let (Some(last), Some(seal)) = (parts.last_mut(), sealed(writing, said))
+        {
+            last["thoughtSignature"] = seal.into();
+        }
         candidate(index, parts, Some(finish(said)))
     });
     chunk(writing, candidates.collect(), true)
@@ -42,14 +47,24 @@ fn candidate(index: usize, parts: Vec<Value>, finish: Option<&str>) -> Value {
     body
 }
 
-fn calls(said: &Said) -> impl Iterator<Item = Value> {
-    said.calls.iter().map(|call| {
+/// The signature of an answer's thought: on its first call, else on its last words.
+fn sealed(writing: &Writing<'_>, said: &Said) -> Option<String> {
+    (!said.reasoning.is_empty()).then(|| seal(super::Gemini.id(), writing.reply.serial))
+}
+
+fn calls(writing: &Writing<'_>, said: &Said) -> impl Iterator<Item = Value> {
+    let mut seal = sealed(writing, said);
+    said.calls.iter().map(move |call| {
         let args: Value = serde_json::from_str(&call.arguments.concat()).unwrap_or_else(|_| json!({}));
         let mut inner = json!({"name": call.name, "args": args});
         if let Some(id) = &call.id {
             inner["id"] = id.clone().into();
         }
-        json!({"functionCall": inner})
+        let mut part = json!({"functionCall": inner});
+        if let Some(seal) = seal.take() {
+            part["thoughtSignature"] = seal.into();
+        }
+        part
     })
 }
 
@@ -85,11 +100,19 @@ pub(super) fn stream(writing: &Writing<'_>) -> Vec<Bytes> {
         said.reasoning.chunks(step).for_each(|group| say(json!({"text": group.concat(), "thought": true})));
         let words = [said.refusal.clone(), said.text.clone()].concat();
         words.chunks(step).for_each(|group| say(json!({"text": group.concat()})));
-        calls(said).for_each(&mut say);
+        calls(writing, said).for_each(&mut say);
     }
     let ends = writing.reply.choices.iter().enumerate();
-    let ends: Vec<Value> =
-        ends.map(|(index, said)| candidate(index, vec![json!({"text": ""})], Some(finish(said)))).collect();
+    let end = |(index, said): (usize, &Said)| {
+        let mut part = json!({"text": ""});
+        if said.calls.is_empty()
+            && let Some(seal) = sealed(writing, said)
+        {
+            part["thoughtSignature"] = seal.into();
+        }
+        candidate(index, vec![part], Some(finish(said)))
+    };
+    let ends: Vec<Value> = ends.map(end).collect();
     let body = chunks.into_iter().map(|one| chunk(writing, vec![one], false));
     body.chain([chunk(writing, ends, true)]).map(|chunk| Bytes::from(format!("data: {chunk}\r\n\r\n"))).collect()
 }

@@ -9,6 +9,7 @@ pub(super) fn ask(body: &Value) -> Ask {
     let list = |key: &str| body.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let size = |key: &str| set(body, key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
     Ask {
+        seals: false,
         model: text(body, "model"),
         stream: on(body, "stream"),
         stream_usage: body.get("stream_options").is_some_and(|options| on(options, "include_usage")),

@@ -6,7 +6,7 @@ mod shapes;
 mod write;
 
 use super::openai_chat::OpenAiChat;
-use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, prompt_tokens, text};
+use super::{Demand, Incoming, Wire, Writing, items, json_body, named_event, on, prompt_tokens, takes_seal, text};
 use crate::provider::ask::{Ask, Choice, Form, Offered, Speaker, Turn};
 use crate::provider::fault::Trouble;
 use crate::provider::shape::{Refusal, check};
@@ -41,6 +41,7 @@ impl Wire for OpenAiResponses {
         let body = json_body(incoming)?;
         check(&body, &shapes::BODY, "")?;
         rules::check(&body)?;
+        rules::seals(&body, |seal| takes_seal(incoming, self, seal))?;
         let ask = ask(&body);
         if incoming.path == COUNT {
             let input_tokens = prompt_tokens(&ask);
@@ -102,7 +103,8 @@ fn ask(body: &Value) -> Ask {
     let functions = items(body, "tools").iter().filter(|tool| text(tool, "type") == "function");
     let size = |key: &str| body.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
     let choice = body.get("tool_choice").cloned().unwrap_or_default();
-    let logprobs = items(body, "include").iter().any(|item| item == "message.output_text.logprobs");
+    let includes = |word: &str| items(body, "include").iter().any(|item| item == word);
+    let logprobs = includes("message.output_text.logprobs");
     Ask {
         model: text(body, "model").to_owned(),
         stream: on(body, "stream"),
@@ -129,6 +131,7 @@ fn ask(body: &Value) -> Ask {
         },
         n: 1,
         logprobs: logprobs.then(|| size("top_logprobs").unwrap_or(0)),
+        seals: includes("reasoning.encrypted_content"),
         max_tokens: size("max_output_tokens"),
         stop: Vec::new(),
     }

@@ -35,6 +35,29 @@ pub(super) fn check(body: &Value) -> Check {
     answered(list, stored)
 }
 
+/// Encrypted thinking must be the server's own; without it, thinking is known to whoever stored it, and nobody did.
+pub(super) fn seals(body: &Value, takes: impl Fn(&str) -> bool) -> Check {
+    for (at, item) in items(body, "input").iter().enumerate().filter(|(_, item)| kind(item) == "reasoning") {
+        let (path, id) = (format!("input[{at}]"), text(item, "id"));
+        match text(item, "encrypted_content") {
+            "" if set(body, "store") && !on(body, "store") => {
+                let words = format!(
+                    "Item with id '{id}' not found. Items are not persisted when `store` is set to false. Try again with `store` set to true, or remove this item from your input."
+                );
+                return Err(Refusal::rule("input", words, None));
+            }
+            seal if seal.is_empty() || takes(seal) => {}
+            _ => {
+                let words = format!(
+                    "The encrypted content for item {id} could not be verified. Reason: Encrypted content organization_id did not match the target organization."
+                );
+                return Err(Refusal::rule(path, words, Some("invalid_encrypted_content")));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn set(body: &Value, key: &str) -> bool {
     body.get(key).is_some_and(|value| !value.is_null())
 }

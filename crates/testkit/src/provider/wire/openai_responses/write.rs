@@ -2,7 +2,7 @@
 
 use crate::provider::reply::{Call, Counts, Said};
 use crate::provider::script::StopKind;
-use crate::provider::wire::{Writing, named_event};
+use crate::provider::wire::{Wire as _, Writing, named_event, seal};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -56,6 +56,8 @@ struct Piece {
     id: String,
     kind: PieceKind,
     tokens: Vec<String>,
+    /// What only this server can read of its thinking.
+    seal: Option<String>,
 }
 
 enum PieceKind {
@@ -70,17 +72,18 @@ fn pieces(writing: &Writing<'_>, said: &Said) -> Vec<Piece> {
     let id = |prefix: &str, at: usize| format!("{prefix}_{serial:028x}{at:04x}");
     let mut out = Vec::new();
     if !said.reasoning.is_empty() {
-        out.push(Piece { id: id("rs", 0), kind: PieceKind::Reasoning, tokens: said.reasoning.clone() });
+        let seal = writing.ask.seals.then(|| seal(super::OpenAiResponses.id(), serial));
+        out.push(Piece { id: id("rs", 0), kind: PieceKind::Reasoning, tokens: said.reasoning.clone(), seal });
     }
     if !said.refusal.is_empty() {
-        out.push(Piece { id: id("msg", 0), kind: PieceKind::Refusal, tokens: said.refusal.clone() });
+        out.push(Piece { id: id("msg", 0), kind: PieceKind::Refusal, tokens: said.refusal.clone(), seal: None });
     }
     if !said.text.is_empty() {
-        out.push(Piece { id: id("msg", 1), kind: PieceKind::Text, tokens: said.text.clone() });
+        out.push(Piece { id: id("msg", 1), kind: PieceKind::Text, tokens: said.text.clone(), seal: None });
     }
     for (at, call) in said.calls.iter().enumerate() {
         let kind = PieceKind::Call { id: call_id(serial, at, call), name: call.name.clone() };
-        out.push(Piece { id: id("fc", at), kind, tokens: call.arguments.clone() });
+        out.push(Piece { id: id("fc", at), kind, tokens: call.arguments.clone(), seal: None });
     }
     out
 }
@@ -102,7 +105,13 @@ impl Piece {
     /// The item, done, with `text`.
     fn item(&self, text: &str) -> Value {
         match &self.kind {
-            PieceKind::Reasoning => json!({"type": "reasoning", "id": self.id, "summary": [self.part(text)]}),
+            PieceKind::Reasoning => {
+                let mut item = json!({"type": "reasoning", "id": self.id, "summary": [self.part(text)]});
+                if let Some(seal) = &self.seal {
+                    item["encrypted_content"] = seal.clone().into();
+                }
+                item
+            }
             PieceKind::Call { id, name } => json!({
                 "type": "function_call", "id": self.id, "call_id": id, "name": name, "arguments": text, "status": "completed",
             }),

@@ -1,0 +1,132 @@
+//! Turns kept between requests, for the wires whose clients expect that (`Peek::recall`): a request that goes on with
+//! kept turns is made one that says them all, so that whoever is asked needs to know nothing; its answer is kept before
+//! the client hears its end, so that the next request finds it. May touch: the store of turns, on threads that may
+//! block. Never here: who is asked; a word of what was said in a log.
+
+mod scribe;
+
+pub(crate) use scribe::Scribe;
+
+use crate::upstream::Ask;
+use crate::upstream::ask::Turn;
+use canon::wire::openai_responses::kept;
+use canon::wire::splice;
+use canon::{Fault, FaultKind, Recall};
+use ledger::Name;
+use serde_json::Value;
+use state::{Context, StateError, Store};
+use std::sync::Arc;
+
+/// The kept turns.
+#[derive(Clone)]
+pub struct Turns {
+    store: Arc<dyn Store>,
+}
+
+impl Turns {
+    /// The turns in `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Does `work` with the store, where it may block.
+    ///
+    /// # Errors
+    /// When the store refuses; the fault says no more than that.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Store) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || work(&*store)).await;
+        let refused = |error: &dyn std::error::Error| {
+            tracing::error!(%error, "the store of kept turns failed");
+            Fault::gateway(FaultKind::Internal, "the kept turns cannot be reached; try again")
+        };
+        match done {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(refused(&error)),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// `ask` of `product` as one that needs nothing kept. `answers`: it is to be answered, not only counted; `keeps`:
+    /// this server keeps answers at all.
+    ///
+    /// # Errors
+    /// When it stands on something that is not kept here, or is wrong.
+    pub(crate) async fn recall(&self, product: &Name, ask: Ask, (answers, keeps): (bool, bool)) -> Result<Ask, Fault> {
+        let Some(recall) = ask.peek.recall.clone() else { return Ok(ask) };
+        if recall.background {
+            let message = "answering in the background is not offered: leave `background` out, and stream long answers";
+            return Err(Fault::client(FaultKind::Invalid, message).at("background"));
+        }
+        let keep = answers && keeps && recall.store != Some(false);
+        let said = ask.body.clone();
+        let body = if recall.goes_on() {
+            let mut body = parse(&said)?;
+            let earlier = self.earlier(product, &recall).await?;
+            let found = self.named(product, &body).await?;
+            let find = |id: &str| found.iter().find(|item| kept::id(item) == id).cloned();
+            body = kept::go_on(body, earlier, find).map_err(canon::fields::BadField::into_client_fault)?;
+            if answers {
+                kept::leave_nothing(&mut body);
+            }
+            Some(body.to_string().into())
+        } else if keep {
+            kept::ask_for_seals(&said, &ask.peek).map(|edit| splice(&said, vec![edit]).into())
+        } else {
+            return Ok(ask);
+        };
+        let mut ask = match body {
+            Some(body) => Ask::read(ask.dialect, ask.params, ask.headers, body)?,
+            None => ask,
+        };
+        ask.turn = Some(Turn { said, recall, keep });
+        Ok(ask)
+    }
+
+    /// The items before a request's own.
+    async fn earlier(&self, product: &Name, recall: &Recall) -> Result<Vec<Value>, Fault> {
+        let (owner, previous, conversation) = (product.clone(), recall.previous.clone(), recall.conversation.clone());
+        let context = self.with(move |store| {
+            Ok(match (previous, conversation) {
+                (Some(previous), _) => store.up_to(&owner, &previous)?,
+                (None, Some(id)) => store.items(&owner, &id)?.map_or(Context::Missing(id), Context::Items),
+                (None, None) => Context::Items(Vec::new()),
+            })
+        });
+        match context.await? {
+            Context::Items(items) => Ok(items),
+            Context::Missing(id) if recall.previous.is_some() => {
+                let message = format!("Previous response with id '{id}' not found.");
+                Err(Fault::client(FaultKind::NotFound, message).at("previous_response_id"))
+            }
+            Context::Missing(id) => {
+                Err(Fault::client(FaultKind::NotFound, format!("Conversation with id '{id}' not found."))
+                    .at("conversation"))
+            }
+        }
+    }
+
+    /// The items that a request only names.
+    async fn named(&self, product: &Name, body: &Value) -> Result<Vec<Value>, Fault> {
+        let ids = kept::references(body);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (owner, wanted) = (product.clone(), ids.clone());
+        let found = self.with(move |store| store.find_items(&owner, &wanted)).await?;
+        match ids.iter().find(|id| !found.iter().any(|item| kept::id(item) == id.as_str())) {
+            None => Ok(found),
+            Some(id) => Err(Fault::client(FaultKind::NotFound, format!("Item with id '{id}' not found.")).at("input")),
+        }
+    }
+}
+
+/// A body as a tree.
+pub(crate) fn parse(body: &[u8]) -> Result<Value, Fault> {
+    serde_json::from_slice(body)
+        .map_err(|error| Fault::client(FaultKind::Invalid, format!("the body is not valid JSON: {error}")))
+}
