@@ -28,10 +28,16 @@ impl Markdown {
 
     /// A table; without rows: none. Columns in which nothing stands are left out.
     pub(super) fn table<const N: usize>(&mut self, head: [&str; N], rows: &[[String; N]]) {
+        self.rows(&head, rows);
+    }
+
+    /// A table whose columns are counted when it is written; every row is as long as the head.
+    pub(super) fn rows<R: AsRef<[String]>>(&mut self, head: &[&str], rows: &[R]) {
         if rows.is_empty() {
             return;
         }
-        let used: Vec<usize> = (0..N).filter(|&at| rows.iter().any(|row| !row[at].is_empty())).collect();
+        let rows: Vec<&[String]> = rows.iter().map(AsRef::as_ref).collect();
+        let used: Vec<usize> = (0..head.len()).filter(|&at| rows.iter().any(|row| !row[at].is_empty())).collect();
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         self.0.push('\n');
         self.0.push_str(&line(used.iter().map(|&at| head[at].to_owned()).collect()));

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod faults;
 mod ledger;
+mod losses;
 mod markdown;
 mod metrics;
 mod providers;
@@ -35,6 +36,7 @@ pub(crate) fn pages(command: &clap::Command) -> Result<Vec<Page>, toml::de::Erro
         page("metrics.md", metrics::page()),
         page("ledger.md", ledger::page()),
         page("dialects.md", wires::page()),
+        page("losses.md", losses::page()),
         page("providers.md", providers::page(&catalog::providers()?)),
     ])
 }

@@ -2,13 +2,17 @@
 //! Counts are compared with counters that the binary does not own: the scripted provider's log, the load generator's
 //! tally. Nothing waits a fixed time: every wait is for something to come true, with a limit.
 
+mod agents;
+mod catalog;
 mod doors;
+mod errors;
 mod failover;
 mod first_answer;
 mod footprint;
 #[cfg(feature = "house")]
 mod house;
 mod keys;
+mod losses;
 mod own_death;
 mod passthrough;
 mod provider_death;

@@ -154,11 +154,21 @@ impl Remote {
         Ok(request)
     }
 
-    /// The provider did not believe us.
-    fn disbelieved(&self) {
-        if let Proof::Each(sign) = &self.proof {
-            sign.disbelieved();
+    /// Sends a request. A token may have been taken back before its end: where the provider does not believe it, one more
+    /// is asked for and the request sent again, as OAuth clients do.
+    async fn send(&self, ask: &Ask, body: Bytes, uri: &Uri, connect: Duration) -> Result<Response<Incoming>, Fault> {
+        let request = self.request(ask, body.clone(), uri).await?;
+        let response = self.transport.send_within(request, connect).await?;
+        if response.status().as_u16() != 401 || !self.disbelieved() {
+            return Ok(response);
         }
+        let request = self.request(ask, body, uri).await?;
+        self.transport.send_within(request, connect).await
+    }
+
+    /// The provider did not believe us; whether another proof can be made.
+    fn disbelieved(&self) -> bool {
+        matches!(&self.proof, Proof::Each(sign) if sign.disbelieved())
     }
 
     /// The provider's own count, which it is asked for on the client's own wire only.
@@ -192,8 +202,7 @@ impl Remote {
             (left, FaultKind::Deadline)
         };
         let begun = tokio::time::timeout(limit, async {
-            let request = self.request(ask, body, uri).await?;
-            let response = self.transport.send_within(request, terms.connect).await?;
+            let response = self.send(ask, body, uri, terms.connect).await?;
             let head = started.elapsed();
             Ok((self.read(ask, response).await?, head))
         });
@@ -210,13 +219,11 @@ impl Remote {
         let protocol = self.config.protocol;
         if !head.status.is_success() {
             let status = head.status.as_u16();
-            if status == 401 {
-                self.disbelieved();
-            }
             // An error without a readable body is still an error.
             let body = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let mut fault = protocol.decode_fault(status, &body.unwrap_or_default());
-            fault.retry_after = fault.retry_after.or_else(|| retry_after(&head.headers));
+            // Body and headers may both say it; whoever waits the longer time has waited both.
+            fault.retry_after = fault.retry_after.max(retry_after(&head.headers));
             return Err(fault);
         }
         let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

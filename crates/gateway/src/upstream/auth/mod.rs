@@ -99,8 +99,11 @@ pub enum Proof {
 pub trait Sign: Send + Sync {
     /// Adds the proof to `request`, whose body is `body`.
     fn sign<'a>(&'a self, request: &'a mut Request<Full<Bytes>>, body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>>;
-    /// The provider did not believe the last proof (401): whatever was kept for it is thrown away.
-    fn disbelieved(&self) {}
+    /// The provider did not believe the last proof (401): whatever was kept for it is thrown away. Whether another can be
+    /// made.
+    fn disbelieved(&self) -> bool {
+        false
+    }
 }
 
 /// Every scheme.

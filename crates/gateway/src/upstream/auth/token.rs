@@ -145,8 +145,9 @@ impl Sign for Tokens {
         })
     }
 
-    fn disbelieved(&self) {
+    fn disbelieved(&self) -> bool {
         self.now.store(None);
+        true
     }
 }
 

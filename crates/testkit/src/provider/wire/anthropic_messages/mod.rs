@@ -21,6 +21,34 @@ pub struct AnthropicMessages;
 /// Where prompts are counted.
 const COUNT: &str = "/v1/messages/count_tokens";
 
+/// The model and whether a stream is wanted, where the path is Vertex's (official SDK `anthropic` 2.13.0, `lib/vertex`).
+fn vertex(path: &str) -> Option<(&str, bool)> {
+    let (_, last) = path.split_once("/publishers/anthropic/models/")?;
+    let (model, method) = last.rsplit_once(':')?;
+    match method {
+        "rawPredict" => Some((model, false)),
+        "streamRawPredict" => Some((model, true)),
+        _ => None,
+    }
+}
+
+/// A body as Vertex wants it, as the one that Anthropic itself would get.
+fn at_vertex(mut body: Value, (model, stream): (&str, bool)) -> Result<Value, Refusal> {
+    if text(&body, "anthropic_version") != "vertex-2023-10-16" {
+        return Err(Refusal::rule("anthropic_version", "Field required", None));
+    }
+    if on(&body, "stream") != stream {
+        return Err(Refusal::rule("stream", "does not fit the method", None));
+    }
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("anthropic_version");
+        if fields.insert("model".to_owned(), model.into()).is_some() {
+            return Err(Refusal::rule("model", "Extra inputs are not permitted", None));
+        }
+    }
+    Ok(body)
+}
+
 impl Wire for AnthropicMessages {
     fn id(&self) -> &'static str {
         "anthropic-messages"
@@ -31,7 +59,7 @@ impl Wire for AnthropicMessages {
     }
 
     fn takes(&self, method: &str, path: &str) -> bool {
-        method == "POST" && matches!(path, "/v1/messages" | COUNT)
+        method == "POST" && (matches!(path, "/v1/messages" | COUNT) || vertex(path).is_some())
     }
 
     fn brings_key(&self, incoming: &Incoming<'_>, key: &str) -> bool {
@@ -39,10 +67,12 @@ impl Wire for AnthropicMessages {
     }
 
     fn read(&self, incoming: &Incoming<'_>) -> Result<Demand, Refusal> {
-        if !incoming.headers.contains_key("anthropic-version") {
+        let mut body = json_body(incoming)?;
+        if let Some(place) = vertex(incoming.path) {
+            body = at_vertex(body, place)?;
+        } else if !incoming.headers.contains_key("anthropic-version") {
             return Err(Refusal::rule("", "anthropic-version: header is required", None));
         }
-        let mut body = json_body(incoming)?;
         if incoming.path == COUNT {
             for field in ["max_tokens", "stream", "temperature", "metadata"] {
                 if body.get(field).is_some() {
