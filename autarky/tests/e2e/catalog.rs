@@ -17,6 +17,7 @@ const ACCOUNT_KEY: &str = include_str!("../../../crates/gateway/tests/data/test-
 const QUESTION: &str = "hi nonce-row";
 
 /// An identity provider: gives `token` to whoever asks, and keeps what it was sent.
+#[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
 async fn issuer(token: &str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (addr, asked) = (listener.local_addr().expect("an address"), Arc::new(Mutex::new(Vec::new())));
@@ -42,8 +43,7 @@ async fn issuer(token: &str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             }
         }
     };
-    // Ends with the test's runtime.
-    drop(tokio::task::spawn(serve));
+    drop(tokio::spawn(serve));
     (addr, asked)
 }
 
@@ -76,7 +76,7 @@ fn proof(auth: &str, folder: &Path, issuer: SocketAddr) -> (String, Option<(&'st
                 format!("login = {{ tenant = \"t\", client = \"c-1\", token_url = \"http://{issuer}/token\" }}\n");
             (file("plain", "k-1") + &login, token)
         }
-        other => panic!("this test must learn the scheme `{other}`"),
+        other => unreachable!("this test must learn the scheme `{other}`"),
     }
 }
 

@@ -40,7 +40,7 @@ fn asked(dialect: &str, model: &str) -> (String, Value) {
             format!("/v1beta/models/{model}:generateContent"),
             json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
         ),
-        other => panic!("this test must learn the dialect `{other}`"),
+        other => unreachable!("this test must learn the dialect `{other}`"),
     }
 }
 
@@ -76,7 +76,7 @@ fn expected(dialect: &str, code: &str, status: u16) -> (Value, Value) {
             };
             (json!(word), json!(code.to_ascii_uppercase()))
         }
-        other => panic!("this test must learn the dialect `{other}`"),
+        other => unreachable!("this test must learn the dialect `{other}`"),
     }
 }
 
