@@ -110,13 +110,16 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
         u64::from_le_bytes(random),
     )?;
     let journal = Arc::new(journal);
-    let feeder = Feeder::start(&journal, store, FeederOptions::default())?;
+    let feeder = Feeder::start(&journal, store.clone(), FeederOptions::default())?;
     let turns = Arc::new(state::Sqlite::open(&wiring::state::database(&data))?);
 
     let drain = Duration::from_secs(checked.server.drain_s);
     let parts = Parts::new(HouseBackend::new(&checked.house, &paths::cache())?);
     let house = Arc::clone(&parts.house);
     let setup = wiring::setup(checked, &parts, None)?;
+    // What was spent before is known once the last process's journal is fed.
+    feeder.flush(LAST_FEED)?;
+    wiring::money::restore(&setup, &*store)?;
     let has_house = setup.fleet.deployments().iter().any(|deployment| deployment.house);
     let readiness = house.readiness(has_house);
     let ring = Arc::new(ring);

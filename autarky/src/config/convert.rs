@@ -11,14 +11,10 @@ use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
 use policy::fleet::Cap;
-use policy::rules::Rules;
 use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Rules of a product that this version reads and does not keep; the reference marks them.
-pub(crate) const NOT_YET: [&str; 3] = ["budget", "limits", "hedge"];
 
 /// Checks `text`, which lies in the file `name`.
 pub(super) fn check(name: &str, text: &str) -> Result<Checked, Problems> {
@@ -101,7 +97,6 @@ impl Converter<'_> {
                 self.fail(&["product", name, "anonymous"], message, hint);
             }
         }
-        self.not_yet(&file.product);
         let unknown_price = Price {
             input: dollars(file.server.unknown_usd_per_million),
             cache_read: dollars(file.server.unknown_usd_per_million),
@@ -126,6 +121,7 @@ impl Converter<'_> {
                 return None;
             }
         };
+        super::reach::warn(&fleet, |path, message, hint| self.say(Severity::Warning, path, message, Some(hint)));
         Some(Checked {
             server: file.server,
             state: file.state,
@@ -135,26 +131,6 @@ impl Converter<'_> {
             version,
             warnings: Vec::new(),
         })
-    }
-
-    /// Rules that this version reads and does not keep: said aloud, so that nobody relies on them.
-    fn not_yet(&mut self, products: &BTreeMap<String, Rules>) {
-        for (name, rules) in products {
-            let budget = &rules.budget;
-            let used = [
-                budget.usd_minute.is_some() || budget.usd_day.is_some() || budget.usd_month.is_some(),
-                !rules.limits.is_empty(),
-                rules.hedge.on,
-            ];
-            for (field, used) in NOT_YET.into_iter().zip(used) {
-                if used {
-                    let message = format!("`{field}` of product `{name}` is read but not enforced in this version");
-                    let hint = "do not rely on it yet; see the changelog for when it is".to_owned();
-                    let path: Vec<&str> = ["product", name].into_iter().chain(field.split('.')).collect();
-                    self.say(Severity::Warning, &path, message, Some(hint));
-                }
-            }
-        }
     }
 
     /// The catalog's rows with the user's laid over them.
@@ -253,6 +229,7 @@ impl Converter<'_> {
             context: written.context,
             max_output: written.max_output,
             price: written.price.map(price),
+            limits: written.limits,
             quality: written.quality,
             order: written.order,
             ..Deployment::default()

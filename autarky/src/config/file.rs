@@ -3,7 +3,7 @@
 
 use gateway::upstream::ProviderRow;
 use policy::Rules;
-use policy::rules::DataTerm;
+use policy::rules::{DataTerm, Limits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -174,6 +174,8 @@ pub(crate) struct DeploymentFile {
     pub(crate) quality: Option<f64>,
     /// Price in US dollars per million tokens.
     pub(crate) price: Option<PriceFile>,
+    /// How much of it may be used, whoever asks. What the provider itself says is left counts besides.
+    pub(crate) limits: Limits,
     /// Its place in the preferred order, the lowest first; equal numbers share the load. Default: as written below
     /// each product's `models`, else 0.
     pub(crate) order: u32,

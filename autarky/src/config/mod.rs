@@ -9,9 +9,9 @@ pub(crate) mod place;
 pub(crate) mod secret;
 
 mod convert;
+mod reach;
 
 pub(crate) use checked::{Checked, UnitSpec};
-pub(crate) use convert::NOT_YET;
 pub(crate) use place::{Problem, Problems, Severity};
 
 use std::path::Path;

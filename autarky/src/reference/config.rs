@@ -1,7 +1,6 @@
 //! config.md and config.schema.json: every key of the configuration, from the schema that its types describe.
 
 use super::markdown::{Markdown, code, sentence};
-use crate::config::NOT_YET;
 use crate::config::file::ConfigFile;
 use serde_json::{Map, Value};
 
@@ -58,9 +57,6 @@ impl<'a> Writer<'a> {
                 }
                 None => self.kind(field),
             };
-            if path.strip_prefix("product.NAME").is_some_and(|rest| is_not_yet(&format!("{rest}.{name}"))) {
-                meaning.push_str(" *Read, but not enforced in this version.*");
-            }
             for (word, text) in self.words(field) {
                 if text.is_empty() && meaning.contains(&format!("`\"{word}\"`")) {
                     continue;
@@ -155,11 +151,6 @@ impl<'a> Writer<'a> {
 
 fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema["properties"].as_object()
-}
-
-/// Whether the rule at `path`, which begins with a dot, is one that this version does not keep.
-fn is_not_yet(path: &str) -> bool {
-    NOT_YET.into_iter().any(|field| path.strip_prefix('.') == Some(field))
 }
 
 fn default(value: &Value) -> String {

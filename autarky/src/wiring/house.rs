@@ -168,6 +168,10 @@ impl Backend for HouseUnit {
         Ok(Vec::new())
     }
 
+    fn takes_prefill(&self) -> bool {
+        true
+    }
+
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.backend.answer(&self.model, ask, terms))
     }
@@ -219,7 +223,7 @@ impl HouseBackend {
             Err(Fault::gateway(FaultKind::FirstTokenTimeout, message))
         })?;
         let timing = Timing { head: None, first_token: Some(started.elapsed()) };
-        Ok(Reply { body: ReplyBody::Events(Box::new(items)), losses: Vec::new(), timing })
+        Ok(Reply { body: ReplyBody::Events(Box::new(items)), losses: Vec::new(), timing, quota: None })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod house;
 pub(crate) mod keys;
+pub(crate) mod money;
 pub(crate) mod reload;
 pub(crate) mod state;
 

@@ -1,11 +1,11 @@
-//! Whatever the first provider shows, the client gets one complete answer; and where an answer has already begun, an
-//! honest end.
+//! Whatever the first provider shows, whenever it shows it, the client gets one complete answer; and where the rules
+//! forbid that, an honest end.
 
 use crate::stage::{CHAT, Stage, chat, ear, leg, question, settled};
-use ledger::Outcome;
+use ledger::{Attempt, Mode, Outcome};
 use serde_json::Value;
 use std::fmt::Write as _;
-use testkit::grammar::{Asked, Ended};
+use testkit::grammar::{Asked, Ended, Heard};
 use testkit::process::Answer;
 use testkit::provider::{Fault, Pace, Provider, Rule, Script, Trouble, When, expected_answer};
 
@@ -82,7 +82,7 @@ fn after() -> Vec<Case> {
 }
 
 /// A gateway whose deployments fail as their names say, each with `good` behind it.
-async fn fleet(cases: &[Case]) -> (Provider, Stage) {
+async fn fleet(cases: &[Case], rule: &str) -> (Provider, Stage) {
     let mut script = Script::default();
     let mut rules = String::new();
     let mut aliases = String::new();
@@ -104,7 +104,7 @@ async fn fleet(cases: &[Case]) -> (Provider, Stage) {
     rules.push_str(&leg("good", provider.addr(), 1));
     let product = "[product.default]\nanonymous = true\nsubstitute = \"never\"\n\
                    timeouts = { first_token_ms = 400, whole_ms = 1000, silence_ms = 400, deadline_ms = 20000 }\n";
-    let stage = Stage::start(&format!("{rules}{product}aliases = {{ {} }}\n", aliases.trim_end_matches(", ")));
+    let stage = Stage::start(&format!("{rules}{product}{rule}aliases = {{ {} }}\n", aliases.trim_end_matches(", ")));
     provider.script(script);
     (provider, stage)
 }
@@ -116,7 +116,7 @@ async fn ask(stage: &Stage, model: &str, question: &str, stream: bool) -> Answer
 #[tokio::test]
 async fn every_fault_before_the_first_token_is_answered_by_the_second() {
     let cases = before();
-    let (provider, stage) = fleet(&cases).await;
+    let (provider, stage) = fleet(&cases, "").await;
     let (mut wrong, mut number) = (Vec::new(), 0);
     for case in &cases {
         for (stream, mode) in [(false, "whole"), (true, "stream")] {
@@ -157,29 +157,52 @@ async fn every_fault_before_the_first_token_is_answered_by_the_second() {
     settled(&provider).await;
 }
 
-#[tokio::test]
-async fn a_stream_that_breaks_never_ends_as_if_it_were_whole() {
-    let cases = after();
-    let (provider, stage) = fleet(&cases).await;
+/// Asks each case of `after` as a stream, and gives what was heard and written of it.
+async fn broken(
+    stage: &Stage,
+    cases: &[Case],
+    attempts: usize,
+    check: impl Fn(&Case, &str, &Heard, &[Attempt]) -> bool,
+) {
     let mut wrong = Vec::new();
-    for (number, case) in (1..).zip(&cases) {
+    for (number, case) in (1..).zip(cases) {
         let question = question(number);
-        let answer = ask(&stage, &format!("try-{}-stream", case.name), &question, true).await;
+        let answer = ask(stage, &format!("try-{}-stream", case.name), &question, true).await;
         let heard = ear().stream(&answer.body, &Asked { usage: Some(false), n: Some(1) });
-        let rows = stage.story(&answer).await;
+        let rows = stage.story_of(&answer, attempts).await;
         let fault = rows[0].fault.map_or("", canon::FaultKind::name);
-        let said = !heard.text().is_empty() && expected_answer(&question).starts_with(heard.text());
-        let good = heard.ended == Ended::Error
-            && heard.violations.is_empty()
-            && said
-            && (rows.len(), rows[0].outcome) == (1, Outcome::Failed)
-            && case.called.contains(&fault);
-        if !good {
+        if !check(case, &question, &heard, &rows) || !case.called.contains(&fault) || !heard.violations.is_empty() {
             let body = String::from_utf8_lossy(&answer.body).into_owned();
-            wrong.push(format!("{}: {:?} `{fault}` {:?}\n{body}", case.name, heard.ended, heard.violations));
+            let ends: Vec<_> = rows.iter().map(|row| (row.outcome, row.mode)).collect();
+            wrong.push(format!("{}: {:?} `{fault}` {ends:?} {:?}\n{body}", case.name, heard.ended, heard.violations));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_finished_by_another_deployment() {
+    let cases = after();
+    let (provider, stage) = fleet(&cases, "").await;
+    broken(&stage, &cases, 2, |_, question, heard, rows| {
+        let ends: Vec<_> = rows.iter().map(|row| (row.outcome, row.mode)).collect();
+        heard.ended == Ended::Complete
+            && heard.text() == expected_answer(question)
+            && ends == [(Outcome::Failed, Mode::Live), (Outcome::Ok, Mode::Takeover)]
+    })
+    .await;
+    settled(&provider).await;
+}
+
+#[tokio::test]
+async fn where_takeovers_are_forbidden_a_broken_stream_never_ends_as_if_it_were_whole() {
+    let cases = after();
+    let (provider, stage) = fleet(&cases, "takeover = { on = false }\n").await;
+    broken(&stage, &cases, 1, |_, question, heard, rows| {
+        let said = !heard.text().is_empty() && expected_answer(question).starts_with(heard.text());
+        heard.ended == Ended::Error && said && (rows.len(), rows[0].outcome) == (1, Outcome::Failed)
+    })
+    .await;
     settled(&provider).await;
 }
 

@@ -12,6 +12,7 @@ mod footprint;
 #[cfg(feature = "house")]
 mod house;
 mod keys;
+mod limits;
 mod losses;
 mod own_death;
 mod passthrough;

@@ -2,12 +2,12 @@
 //! agrees with the providers' own logs.
 
 use crate::stage::{ANONYMOUS, Stage, header, id_of, leg, load, shot};
-use ledger::{Attempt, Outcome};
+use ledger::{Attempt, Mode, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use testkit::grammar::Ended;
+
 use testkit::process::{Process, Tally, Told, run, scripted_provider};
 use testkit::provider::{Pace, Record, Rule, Script, nonce_of, read_log};
 use tokio::sync::Notify;
@@ -89,10 +89,9 @@ async fn a_provider_killed_under_load_is_not_noticed_by_whole_answers() {
     let (streams, wholes): (Vec<Told>, Vec<Told>) = told.iter().cloned().partition(|one| one.stream);
     let (whole, stream) = (Tally::of(&wholes), Tally::of(&streams));
     assert_eq!(whole.right, REQUESTS / 2, "every whole answer: {whole:?}");
-    // A stream that had begun ends with an error; it is never cut, never wrong.
-    assert_eq!((stream.right + stream.failed, stream.wrong, stream.broken), (REQUESTS / 2, 0, 0), "{stream:?}");
-    assert!(stream.failed <= 16, "{stream:?}");
-    assert!(streams.iter().filter(|one| !one.right).all(|one| one.heard.ended == Ended::Error));
+    // A stream that had begun is finished by the other one.
+    let wrong: Vec<_> = streams.iter().filter(|one| !one.right).map(|one| (one.number, one.heard.text())).collect();
+    assert_eq!(stream.right, REQUESTS / 2, "every stream: {stream:?} {wrong:#?}");
 
     let rows = stage.rows("every row", |rows| {
         let ids: BTreeSet<_> = rows.iter().map(|row| row.request_id).collect();
@@ -109,16 +108,17 @@ async fn a_provider_killed_under_load_is_not_noticed_by_whole_answers() {
     let by = |name: &str| {
         told.iter().filter(|one| one.right && header(one, "x-autarky-deployment") == Some(name)).count() as u64
     };
-    assert_eq!((of("one", Outcome::Ok), of("two", Outcome::Ok)), (by("one"), by("two")));
+    // Whoever began an answer is in its headers; whoever finished it has the row.
+    let taken = rows.iter().filter(|row| row.mode == Mode::Takeover).count() as u64;
+    assert_eq!((of("one", Outcome::Ok) + taken, of("two", Outcome::Ok)), (by("one"), by("two") + taken));
     assert_eq!(of("two", Outcome::Failed), 0);
     let moved = told.iter().find(|one| header(one, "x-autarky-attempts") == Some("2")).and_then(id_of);
     let story = stage.say(&["why", moved.expect("somebody's first provider died")]);
     assert!(story.contains("attempt 1 one") && story.contains("attempt 2 two"), "{story}");
     println!(
-        "provider killed: {REQUESTS} requests, {} right, {} streams ended with an error ({cut} cut); one: {} ok {} \
-         failed, two: {} ok",
+        "provider killed: {REQUESTS} requests, {} right, {cut} streams cut and finished by the other; one: {} ok {} failed, \
+         two: {} ok",
         whole.right + stream.right,
-        stream.failed,
         of("one", Outcome::Ok),
         of("one", Outcome::Failed),
         of("two", Outcome::Ok)

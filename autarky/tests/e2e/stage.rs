@@ -112,8 +112,13 @@ impl Stage {
 
     /// The rows of an answer, once all of its attempts are over.
     pub(crate) async fn story(&self, answer: &Answer) -> Vec<Attempt> {
-        let id = answer.header("x-autarky-request-id").parse().expect("a request id");
         let attempts: usize = answer.header("x-autarky-attempts").parse().expect("a number");
+        self.story_of(answer, attempts).await
+    }
+
+    /// The rows of an answer that took at least so many attempts, the takeovers after its headers included.
+    pub(crate) async fn story_of(&self, answer: &Answer, attempts: usize) -> Vec<Attempt> {
+        let id = answer.header("x-autarky-request-id").parse().expect("a request id");
         let ledger = self.ledger();
         until("the request's rows are in the ledger", async || {
             let rows = ledger.attempts(id).ok()?;

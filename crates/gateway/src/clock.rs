@@ -1,7 +1,7 @@
 //! The clocks of the data plane, read here and handed as arguments to the pure rooms: `Tick` (monotonic, since the
 //! process began) for every limit, wall time for ledger rows only.
 
-use policy::Tick;
+use policy::{Tick, Wall};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The process's clock.
@@ -12,7 +12,7 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { start: Instant::now() }
+        Self { start: now() }
     }
 }
 
@@ -20,7 +20,7 @@ impl Clock {
     /// Time since the process began.
     #[must_use]
     pub fn tick(&self) -> Tick {
-        self.tick_of(Instant::now())
+        self.tick_of(now())
     }
 
     /// `instant` as time since the process began.
@@ -28,6 +28,18 @@ impl Clock {
     pub fn tick_of(&self, instant: Instant) -> Tick {
         Tick::new(instant.saturating_duration_since(self.start))
     }
+}
+
+/// Now, by the clock that timeouts run on (a test may hold it).
+#[must_use]
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Now, for calendars.
+#[must_use]
+pub fn wall() -> Wall {
+    Wall::from_unix(unix_micros() / 1_000_000)
 }
 
 /// Unix time in microseconds.

@@ -77,6 +77,17 @@ impl Limiter {
         Self { limits, window: Window::new(Duration::from_secs(1)), under_way: 0, said: None }
     }
 
+    /// Other limits for what is counted already, after a change of rules.
+    pub const fn relimit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether anything is limited, by the rules or by what the provider said lately.
+    #[must_use]
+    pub fn is_limited(&self, now: Tick) -> bool {
+        !self.limits.is_empty() || self.said.is_some_and(|(_, until)| now < until)
+    }
+
     /// Takes a place for a request of at most `tokens`.
     ///
     /// # Errors

@@ -7,15 +7,15 @@ use policy::Leg;
 use policy::rules::OnLoss;
 
 /// The legs in the order that the product's `on_loss` wants.
-pub(super) fn sort(run: &Run<'_>, legs: &[Leg]) -> Result<Vec<Leg>, Fault> {
-    let rule = run.product.rules().on_loss;
+pub(super) fn sort(run: &Run, legs: &[Leg]) -> Result<Vec<Leg>, Fault> {
+    let rule = run.product().rules().on_loss;
     if rule == OnLoss::Send {
         return Ok(legs.to_vec());
     }
     let mut counted = Vec::with_capacity(legs.len());
     for leg in legs {
         let Some(unit) = run.setup.unit(leg.deployment) else { continue };
-        counted.push((unit.backend.losses(run.ask)?, *leg));
+        counted.push((unit.backend.losses(&run.ask)?, *leg));
     }
     if rule == OnLoss::Reject {
         if let Some((losses, _)) = counted.first()

@@ -1,42 +1,242 @@
-//! Carrying a begun stream to the client. The ledger row is written before the last byte is handed on; a break ends
-//! the stream with the dialect's own error event, never with a clean end.
+//! Carrying a begun stream to the client. The ledger row is written before the last byte is handed on; a stream that
+//! breaks is finished by another leg, or ends with the dialect's own error event, never with a clean end.
 
 use super::attempt::Watched;
-use super::live::LiveView;
-use crate::clock::Clock;
+use super::course::How;
+use super::journal::{Journal, Owed};
+use super::takeover::Takeover;
+use super::{Begun, Course, Run, Underway};
+use crate::clock;
 use crate::outbox::Outbox;
-use crate::upstream::{Items, RawStream};
+use crate::upstream::{Ask, Items, RawStream, ReplyBody};
 use bytes::Bytes;
-use canon::wire::StreamEncoder;
-use canon::{Event, Fault, FaultKind, StopReason, Usage};
-use futures_util::StreamExt;
+use canon::event::{Finish, Stop};
+use canon::wire::{StreamEncoder, StreamTerms, anthropic_messages};
+use canon::{Event, Fault, FaultKind, StopReason};
+use futures_util::{StreamExt, stream};
+use ledger::Mode;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a stream needs on its way, besides its source.
+/// One stream on its way to the client.
 pub(crate) struct Carry {
-    /// What watches it.
-    pub(crate) watched: Watched,
-    /// Where breaks are noted.
-    pub(crate) live: Arc<LiveView>,
-    /// The clock of notes.
-    pub(crate) clock: Clock,
-    /// The client's encoder.
-    pub(crate) encoder: Box<dyn StreamEncoder>,
-    /// Where the pieces go.
-    pub(crate) outbox: Outbox,
+    run: Arc<Run>,
+    course: Course,
+    /// What watches the leg that speaks; `None`: it is over.
+    watched: Option<Watched>,
+    takeover: Takeover,
+    pen: Pen,
+    owed: Owed,
+    outbox: Outbox,
 }
 
 impl Carry {
-    /// Ends a broken stream honestly.
-    async fn break_off(mut self, fault: &Fault, usage: &Usage) {
-        self.live.broke(self.watched.ix, fault, self.clock.tick());
+    /// A begun answer and where its pieces go.
+    pub(crate) fn new(underway: Underway, terms: StreamTerms, outbox: Outbox) -> (Self, ReplyBody) {
+        let Underway { run, course, begun: Begun { body, watched, .. } } = underway;
+        let rules = run.product().rules().takeover;
+        let takeover = if rules.on { Takeover::new(rules.hold_back) } else { Takeover::never() };
+        let pen = Pen { ask: Arc::clone(&run.ask), terms, encoder: None };
+        let carry = Self { run, course, watched: Some(watched), takeover, pen, owed: Owed::default(), outbox };
+        (carry, body)
+    }
+
+    /// Carries `body`, and whatever goes on with it, to the client.
+    pub(crate) async fn carry(mut self, body: ReplyBody) {
+        let mut broken = match body {
+            ReplyBody::RawStream(stream) => self.raw(*stream).await,
+            ReplyBody::Events(items) => self.events(*items).await,
+            ReplyBody::Whole(answer) => self.events(unfolded(&answer)).await,
+            ReplyBody::RawWhole { .. } => None,
+        };
+        while let Some(fault) = broken {
+            broken = match self.take_over(fault).await {
+                Ok(items) => self.events(items).await,
+                Err(fault) => return self.break_off(&fault).await,
+            };
+        }
+    }
+
+    /// Carries a stream whose bytes pass untouched; gives the fault that it broke with.
+    async fn raw(&mut self, mut stream: RawStream) -> Option<Fault> {
+        // Bytes that pass are of the client's own wire.
+        let wire = self.run.product().rules().takeover.on.then(|| self.run.ask.dialect.id().name());
+        let mut journal = wire.and_then(canon::wire::protocol).map(Journal::new);
+        loop {
+            let Some(watched) = &mut self.watched else { return None };
+            match in_time(watched.silence, watched.deadline, stream.next()).await {
+                Ok(Some(piece)) => {
+                    watched.sent(piece.bytes.len());
+                    if piece.last {
+                        if let Some(watched) = self.watched.take() {
+                            watched.complete_raw(stream.seen());
+                        }
+                        self.outbox.send(piece.bytes).await;
+                        stream.drain().await;
+                        return None;
+                    }
+                    if let Some(journal) = &mut journal {
+                        journal.keep(&piece.bytes, &mut self.takeover, || self.pen.encoder());
+                    }
+                    self.outbox.send(piece.bytes).await;
+                }
+                // After the last piece nothing is asked for.
+                Ok(None) => return None,
+                Err(fault) => {
+                    if let Some(journal) = journal {
+                        self.owed = journal.end(&mut self.takeover, self.pen.encoder());
+                    }
+                    let Some(rest) = self.rest(&mut stream) else { return Some(fault) };
+                    if let Some(mut watched) = self.watched.take() {
+                        watched.sent(rest.len());
+                        watched.complete_raw(stream.seen());
+                    }
+                    self.outbox.send(rest).await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What a stream left out that broke when its answer was complete: the wire's own end was seen, or the client was
+    /// told why the answer stopped.
+    fn rest(&mut self, stream: &mut RawStream) -> Option<Bytes> {
+        let rest = stream.close();
+        if rest.is_some() || !self.run.product().rules().takeover.on {
+            return rest;
+        }
+        let finish = Finish { stops: vec![Stop::because(stream.seen().stop?)], ..Finish::default() };
         let mut out = Vec::new();
-        self.encoder.fault(fault, &mut out);
-        self.watched.entry.sent(out.len());
-        self.watched.entry.fail(fault, Some(usage));
+        self.pen.encoder().event(&Event::Finish(finish), &mut out);
+        self.owed.unheard(out).ok().map(Bytes::from)
+    }
+
+    /// Carries a stream of events, written on the client's wire; gives the fault that it broke with.
+    async fn events(&mut self, mut items: Items) -> Option<Fault> {
+        let (mut model, mut stop) = (String::new(), None);
+        let mut events = std::mem::take(&mut items.first);
+        loop {
+            let (mut told, mut fits) = (Vec::new(), Ok(()));
+            for event in events.drain(..) {
+                note(&event, &mut model, &mut stop);
+                fits = fits.and_then(|()| self.takeover.event(event, &mut told));
+            }
+            let mut out = Vec::new();
+            for event in &told {
+                self.pen.encoder().event(event, &mut out);
+            }
+            let out = match self.owed.unheard(out) {
+                Ok(out) => Bytes::from(out),
+                Err(fault) => return Some(fault),
+            };
+            if let Some(watched) = &mut self.watched {
+                watched.sent(out.len());
+            }
+            if self.takeover.is_finished() {
+                if let Some(watched) = self.watched.take() {
+                    watched.complete_events(&model, self.takeover.leg_usage(), stop);
+                }
+                self.outbox.send(out).await;
+                return None;
+            }
+            self.outbox.send(out).await;
+            if let Err(fault) = fits {
+                return Some(fault);
+            }
+            let Some(watched) = &self.watched else { return None };
+            let cut = || Fault::provider(FaultKind::Cut, "the answer ended before it was complete");
+            let next = async { items.rest.next().await.ok_or_else(cut)? };
+            match in_time(watched.silence, watched.deadline, next).await {
+                Ok(event) => events.push(event),
+                Err(fault) => return Some(fault),
+            }
+        }
+    }
+
+    /// Lets another leg go on with the answer that broke with `fault`.
+    ///
+    /// # Errors
+    /// The fault to end the stream with: it cannot be gone on with honestly, or nobody can.
+    async fn take_over(&mut self, fault: Fault) -> Result<Items, Fault> {
+        let run = Arc::clone(&self.run);
+        let request = run.ask.request()?;
+        let signs = run.ask.dialect.id() == anthropic_messages::ID;
+        let usage = self.takeover.leg_usage().clone();
+        let continuation = match self.takeover.broke(&request, signs) {
+            Ok(continuation) => continuation,
+            Err(why) => {
+                tracing::info!(request = %run.common.id, "a broken stream is not gone on with: {why}");
+                return Err(fault);
+            }
+        };
+        let deadline = fault.kind == FaultKind::Deadline;
+        let place = self.watched.take().and_then(|watched| watched.fail(&fault, &usage));
+        if deadline || !self.course.go_on(&run, fault).await {
+            return Err(self.course.fault());
+        }
+        let mut how = How {
+            mode: Mode::Takeover,
+            ask: Arc::new(run.ask.again(continuation.told)),
+            prefill: continuation.prefill.map(|request| Arc::new(run.ask.again(request))),
+            prefilled: false,
+        };
+        let Begun { body, mut watched, .. } = Box::pin(self.course.answer(&run, &mut how)).await?;
+        if how.prefilled {
+            self.takeover.prefilled();
+        }
+        watched.placed(place);
+        self.watched = Some(watched);
+        match body {
+            ReplyBody::Events(items) => Ok(*items),
+            ReplyBody::Whole(answer) => Ok(unfolded(&answer)),
+            // A request that was written anew is never answered in raw bytes.
+            ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_) => {
+                Err(Fault::gateway(FaultKind::Internal, "the answer came in a form that nobody asked for"))
+            }
+        }
+    }
+
+    /// Ends a broken stream honestly.
+    async fn break_off(mut self, fault: &Fault) {
+        let mut out = Vec::new();
+        self.pen.encoder().fault(fault, &mut out);
+        if let Some(mut watched) = self.watched.take() {
+            watched.sent(out.len());
+            drop(watched.fail(fault, self.takeover.leg_usage()));
+        }
         self.outbox.send(out.into()).await;
+    }
+}
+
+/// The client's encoder, made when the first thing is to be written: bytes that pass need none.
+struct Pen {
+    ask: Arc<Ask>,
+    terms: StreamTerms,
+    encoder: Option<Box<dyn StreamEncoder>>,
+}
+
+impl Pen {
+    fn encoder(&mut self) -> &mut dyn StreamEncoder {
+        let (ask, terms) = (&self.ask, &mut self.terms);
+        &mut **self.encoder.get_or_insert_with(|| {
+            terms.request = ask.echo().ok();
+            ask.dialect.stream_encoder(terms)
+        })
+    }
+}
+
+/// A whole answer as a stream, for providers that do not stream.
+fn unfolded(answer: &canon::Response) -> Items {
+    Items { first: answer.unfold(), rest: Box::pin(stream::empty()) }
+}
+
+/// What the ledger writes of a leg.
+fn note(event: &Event, model: &mut String, stop: &mut Option<StopReason>) {
+    match event {
+        Event::Start(head) => model.clone_from(&head.model),
+        Event::Finish(finish) => *stop = finish.stops.first().map(|stop| stop.reason),
+        _ => {}
     }
 }
 
@@ -46,7 +246,7 @@ pub(super) async fn in_time<T>(
     deadline: Instant,
     next: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.saturating_duration_since(clock::now());
     match tokio::time::timeout(silence.min(left), next).await {
         Ok(result) => result,
         Err(_) if left <= silence => {
@@ -55,77 +255,6 @@ pub(super) async fn in_time<T>(
         Err(_) => {
             let message = format!("the provider's stream was silent for {} ms", silence.as_millis());
             Err(Fault::provider(FaultKind::Stalled, message))
-        }
-    }
-}
-
-/// Carries a stream whose bytes pass untouched.
-pub(crate) async fn pump_raw(mut carry: Carry, mut stream: RawStream) {
-    loop {
-        match in_time(carry.watched.silence, carry.watched.deadline, stream.next()).await {
-            Ok(Some(piece)) => {
-                carry.watched.entry.sent(piece.bytes.len());
-                if piece.last {
-                    carry.watched.entry.complete_raw(stream.seen());
-                    carry.outbox.send(piece.bytes).await;
-                    stream.drain().await;
-                    return;
-                }
-                carry.outbox.send(piece.bytes).await;
-            }
-            // After the last piece nothing is asked for.
-            Ok(None) => return,
-            Err(fault) => return carry.break_off(&fault, &stream.seen().usage).await,
-        }
-    }
-}
-
-/// What was seen of a stream of events.
-#[derive(Default)]
-struct Tally {
-    model: String,
-    usage: Usage,
-    stop: Option<StopReason>,
-    finished: bool,
-}
-
-impl Tally {
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::Start(head) => self.model.clone_from(&head.model),
-            Event::Usage(usage) => self.usage.merge(usage),
-            Event::Finish(finish) => {
-                self.stop = finish.stops.first().map(|stop| stop.reason);
-                self.finished = true;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Carries a stream of events, written on the client's wire.
-pub(crate) async fn pump_events(mut carry: Carry, mut items: Items) {
-    let mut tally = Tally::default();
-    let mut events = std::mem::take(&mut items.first);
-    loop {
-        let mut out = Vec::new();
-        for event in &events {
-            tally.event(event);
-            carry.encoder.event(event, &mut out);
-        }
-        let out = Bytes::from(out);
-        carry.watched.entry.sent(out.len());
-        if tally.finished {
-            carry.watched.entry.complete_events(&tally.model, &tally.usage, tally.stop);
-            return carry.outbox.send(out).await;
-        }
-        carry.outbox.send(out).await;
-        events.clear();
-        let cut = || Fault::provider(FaultKind::Cut, "the answer ended before it was complete");
-        let next = async { items.rest.next().await.ok_or_else(cut)? };
-        match in_time(carry.watched.silence, carry.watched.deadline, next).await {
-            Ok(event) => events.push(event),
-            Err(fault) => return carry.break_off(&fault, &tally.usage).await,
         }
     }
 }

@@ -20,7 +20,7 @@ use ledger::{Candidate, Name, RequestId};
 use policy::{Plan, PlanInput, Wall};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Answers one request, whatever it is.
 pub(super) async fn exchange(
@@ -65,22 +65,29 @@ async fn answer(
     let ask = read::read(dialect, params, head.headers, body, setup.limits).await?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
-    let ask = Arc::new(gateway.turns.recall(&owner, ask, purpose).await?);
+    let mut ask = gateway.turns.recall(&owner, ask, purpose).await?;
     // plan
-    let product = setup.fleet.product(caller.product);
+    let rules = setup.fleet.product(caller.product).rules();
+    ask.in_events = rules.takeover.on && rules.takeover.hold_back;
+    let ask = Arc::new(ask);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
-    let deadline = Instant::now() + product.rules().timeouts.deadline();
+    let deadline = clock::now() + rules.timeouts.deadline();
     if kind == RouteKind::CountTokens {
         return Ok(count::count(&setup, &ask, &plan, deadline, id).await?);
     }
     // run
-    setup.live.request(caller.product);
-    let run =
-        Run { gateway, setup: &setup, product, ask: &ask, common: common(&setup, &caller, &ask, &plan, id), deadline };
-    let begun = run.carry_out(&plan).await?;
-    // reply (and tap, which the entry inside `begun` does)
     let scribe = Scribe::of(&gateway.turns, &owner, &ask, id);
-    Ok(reply::reply(gateway, &setup, &ask, begun, (id, scribe), place).await)
+    let run = Run {
+        common: common(&setup, &caller, &ask, &plan, id),
+        gateway: Arc::clone(gateway),
+        product: caller.product,
+        setup,
+        ask,
+        deadline,
+    };
+    let underway = Arc::new(run).carry_out(&plan).await?;
+    // reply (and tap, which goes along with the answer)
+    Ok(reply::reply(underway, (id, scribe), place).await)
 }
 
 fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {

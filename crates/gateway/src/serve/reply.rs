@@ -2,14 +2,11 @@
 
 use crate::clock;
 use crate::outbox::{AnswerBody, Outbox};
-use crate::run::pump::Carry;
-use crate::run::{Begun, Unanswered, pump_events, pump_raw};
-use crate::setup::{Gateway, Place, Setup};
+use crate::run::{Begun, Carry, Unanswered, Underway};
+use crate::setup::Place;
 use crate::turns::Scribe;
-use crate::upstream::{Ask, Items, ReplyBody};
-use canon::Response as Answer;
+use crate::upstream::{Ask, ReplyBody};
 use canon::wire::{Dialect, StreamTerms};
-use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use ledger::RequestId;
@@ -20,55 +17,38 @@ const LOSSES_BYTES: usize = 2_000;
 
 /// Writes a begun answer.
 pub(super) async fn reply(
-    gateway: &Arc<Gateway>,
-    setup: &Arc<Setup>,
-    ask: &Arc<Ask>,
-    begun: Begun,
+    mut underway: Underway,
     (id, scribe): (RequestId, Option<Scribe>),
     place: Place,
 ) -> Response<AnswerBody> {
-    let attempts = begun.attempts;
+    let attempts = underway.attempts();
+    let ask = Arc::clone(&underway.run.ask);
     let mut headers = HeaderMap::with_capacity(8);
-    describe(&begun, &mut headers);
-    let terms = terms(ask, &begun.body, id);
-    let Begun { body, mut watched, .. } = begun;
-    let body = match body {
+    describe(&underway.begun, &mut headers);
+    let terms = terms(&ask, &underway.begun.body, id);
+    let body = match underway.begun.body {
         ReplyBody::RawWhole { body, seen } => {
-            watched.entry.sent(body.len());
-            watched.entry.complete_raw(&seen);
+            underway.begun.watched.sent(body.len());
+            underway.begun.watched.complete_raw(&seen);
             keep(scribe, &body).await;
             json(body, &mut headers)
         }
         ReplyBody::Whole(answer) if !ask.peek.stream => {
             let body = ask.dialect.encode_response(&answer, &terms).to_string();
-            watched.entry.sent(body.len());
-            watched.entry.complete(&answer);
+            underway.begun.watched.sent(body.len());
+            underway.begun.watched.complete(&answer);
             keep(scribe, body.as_bytes()).await;
             json(body, &mut headers)
         }
-        body => {
+        _ => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.dialect.stream_mime()));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            let encoder = ask.dialect.stream_encoder(&terms);
-            let (live, clock) = (Arc::clone(&setup.live), gateway.clock);
             AnswerBody::stream(move |outbox: Outbox| {
-                let outbox = outbox.seen_by(scribe);
-                let carry = Carry { watched, live, clock, encoder, outbox };
-                match body {
-                    ReplyBody::RawStream(stream) => Box::pin(async move {
-                        let _place = place;
-                        pump_raw(carry, *stream).await;
-                    }),
-                    ReplyBody::Events(items) => Box::pin(async move {
-                        let _place = place;
-                        pump_events(carry, *items).await;
-                    }),
-                    ReplyBody::Whole(answer) => Box::pin(async move {
-                        let _place = place;
-                        pump_events(carry, unfolded(&answer)).await;
-                    }),
-                    ReplyBody::RawWhole { .. } => Box::pin(std::future::ready(())),
-                }
+                let (carry, body) = Carry::new(underway, terms, outbox.seen_by(scribe));
+                Box::pin(async move {
+                    let _place = place;
+                    carry.carry(body).await;
+                })
             })
         }
     };
@@ -82,23 +62,19 @@ async fn keep(scribe: Option<Scribe>, body: &[u8]) {
     }
 }
 
-/// A whole answer as a stream, for providers that do not stream.
-fn unfolded(answer: &Answer) -> Items {
-    Items { first: answer.unfold(), rest: Box::pin(stream::empty()) }
-}
-
 fn terms(ask: &Ask, body: &ReplyBody, id: RequestId) -> StreamTerms {
-    // Only an answer that we write ourselves can echo the request.
+    // Bytes that pass name the provider's model, and so must whatever has to be written behind them.
     let raw = matches!(body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
     let own = id.text();
     let own = own.trim_start_matches("req_");
     StreamTerms {
-        model: ask.peek.model.clone().unwrap_or_default(),
+        model: if raw { String::new() } else { ask.peek.model.clone().unwrap_or_default() },
         usage: ask.peek.stream_usage,
         created: clock::unix_micros() / 1_000_000,
         // What is kept, is kept under an id of ours.
         id: if ask.turn.is_some() { format!("resp_{own}") } else { own.to_owned() },
-        request: if raw { None } else { ask.echo().ok() },
+        // Only an answer that we write ourselves can echo the request.
+        request: if raw || ask.peek.stream { None } else { ask.echo().ok() },
     }
 }
 

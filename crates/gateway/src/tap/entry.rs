@@ -174,7 +174,7 @@ impl Entry {
             journal: Arc::clone(journal),
             metrics: Arc::clone(metrics),
             series: Arc::clone(series),
-            started: Instant::now(),
+            started: clock::now(),
             over: false,
         }
     }
@@ -263,7 +263,7 @@ impl Entry {
     fn close(&mut self, outcome: Outcome) {
         self.over = true;
         self.row.outcome = outcome;
-        self.row.last_token_us = Some(clock::micros(self.started.elapsed()));
+        self.row.last_token_us = Some(clock::micros(clock::now() - self.started));
         if let Err(error) = self.journal.end(&self.row) {
             self.metrics.journal_failed(&error);
         }

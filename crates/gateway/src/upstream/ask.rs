@@ -21,6 +21,10 @@ pub struct Ask {
     pub peek: Peek,
     /// What of it is kept between requests; `None`: nothing.
     pub turn: Option<Turn>,
+    /// Whether the answer is wanted as events even on the client's own wire.
+    pub in_events: bool,
+    /// Whether its words are ours, so that the body as it came says something else.
+    rewritten: bool,
     canon: OnceLock<Result<Arc<Request>, Fault>>,
 }
 
@@ -52,7 +56,39 @@ impl Ask {
     /// When the body is not what the dialect allows at its top level.
     pub fn read(dialect: &'static dyn Dialect, params: Params, headers: HeaderMap, body: Bytes) -> Result<Self, Fault> {
         let peek = dialect.peek(&params, &body).map_err(canon::fields::BadField::into_client_fault)?;
-        Ok(Self { dialect, params, headers, body, peek, turn: None, canon: OnceLock::new() })
+        Ok(Self {
+            dialect,
+            params,
+            headers,
+            body,
+            peek,
+            turn: None,
+            in_events: false,
+            rewritten: false,
+            canon: OnceLock::new(),
+        })
+    }
+
+    /// The same client's request in other words, answered in events.
+    #[must_use]
+    pub fn again(&self, request: Request) -> Self {
+        Self {
+            dialect: self.dialect,
+            params: self.params.clone(),
+            headers: self.headers.clone(),
+            body: Bytes::new(),
+            peek: self.peek.clone(),
+            turn: self.turn.clone(),
+            in_events: true,
+            rewritten: true,
+            canon: OnceLock::from(Ok(Arc::new(request))),
+        }
+    }
+
+    /// Whether the body as it came says what is asked.
+    #[must_use]
+    pub const fn is_as_it_came(&self) -> bool {
+        !self.rewritten
     }
 
     /// Whether it was made another one than its client wrote, so that its answer must be written anew as well.

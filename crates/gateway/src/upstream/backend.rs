@@ -3,6 +3,7 @@
 
 use super::Ask;
 pub use super::frames::{Piece, RawStream};
+use super::quota::Quota;
 use bytes::Bytes;
 use canon::wire::{Protocol, Seen};
 use canon::{Event, Fault, FaultKind, Loss, Response};
@@ -31,6 +32,10 @@ pub trait Backend: Send + Sync {
     fn losses(&self, ask: &Ask) -> Result<Vec<Loss>, Fault>;
     /// Asks. Returns with the first real event in hand, or with a fault.
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>>;
+    /// Whether it takes a conversation that ends with the model's own words, and goes on with them.
+    fn takes_prefill(&self) -> bool {
+        false
+    }
     /// Counts the tokens of the prompt of `ask`, exactly; `None`: it cannot.
     fn count<'a>(&'a self, _ask: &'a Arc<Ask>, _deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
         Box::pin(std::future::ready(Ok(None)))
@@ -98,6 +103,8 @@ pub struct Reply {
     pub losses: Vec<Loss>,
     /// When things happened.
     pub timing: Timing,
+    /// What the provider says is left of its limits, where it says so.
+    pub quota: Option<Quota>,
 }
 
 /// The forms an answer comes in.

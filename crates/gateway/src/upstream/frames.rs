@@ -74,6 +74,12 @@ impl RawStream {
         }
     }
 
+    /// What is missing of a complete answer after a break: `Some`, where the wire's own end was seen.
+    pub fn close(&mut self) -> Option<Bytes> {
+        self.over = true;
+        self.scan.close().map(Bytes::from_static)
+    }
+
     /// Reads one piece, and whether it holds a real event.
     async fn read(&mut self) -> Result<(Piece, bool), Fault> {
         let Some(frames) = self.body.next().await? else {

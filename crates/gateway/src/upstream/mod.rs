@@ -9,7 +9,9 @@ pub mod remote;
 pub mod transport;
 
 mod frames;
+mod quota;
 
 pub use ask::Ask;
 pub use backend::{Backend, BoxFuture, CallTerms, EventStream, Items, Piece, RawStream, Reply, ReplyBody, Timing};
 pub use provider::ProviderRow;
+pub use quota::Quota;

@@ -5,9 +5,11 @@ use super::ask::Ask;
 use super::auth::{Identity, Proof, Scheme};
 use super::backend::{Backend, BoxFuture, CallTerms, Items, PassRequest, PassTerms, Reply, ReplyBody, Timing};
 use super::frames::{FrameReader, RawStream};
+use super::quota::{self, Quota};
 use super::transport::Transport;
+use crate::clock;
 use bytes::Bytes;
-use canon::wire::{Protocol, Target, splice};
+use canon::wire::{Protocol, Target, anthropic_messages, splice};
 use canon::{Event, Fault, FaultKind, Loss};
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -103,12 +105,16 @@ impl Remote {
 
     /// Whether the client's own bytes will do.
     fn passes(&self, ask: &Ask) -> bool {
-        self.is_same_wire(ask) && !ask.peek.accent && !ask.is_remade() && !self.config.target.quirks.touch_requests()
+        self.is_same_wire(ask)
+            && ask.is_as_it_came()
+            && !ask.is_remade()
+            && !ask.peek.accent
+            && !self.config.target.quirks.touch_requests()
     }
 
     /// Whether the client may hear the provider's own bytes.
     fn answers_pass(&self, ask: &Ask) -> bool {
-        self.is_same_wire(ask) && !ask.is_remade()
+        self.is_same_wire(ask) && !ask.is_remade() && !ask.in_events
     }
 
     /// The body to send, and what it could not say.
@@ -192,7 +198,7 @@ impl Remote {
     }
 
     async fn exchange(&self, ask: &Ask, terms: CallTerms) -> Result<Reply, Fault> {
-        let started = Instant::now();
+        let started = clock::now();
         let (body, losses) = self.body(ask)?;
         let uri = if ask.peek.stream { &self.streamed } else { &self.whole };
         let left = terms.deadline.saturating_duration_since(started);
@@ -203,14 +209,14 @@ impl Remote {
         };
         let begun = tokio::time::timeout(limit, async {
             let response = self.send(ask, body, uri, terms.connect).await?;
-            let head = started.elapsed();
-            Ok((self.read(ask, response).await?, head))
+            let (head, quota) = (clock::now() - started, quota::left(response.headers()));
+            Ok((self.read(ask, response).await?, head, quota))
         });
-        let (body, head) = begun.await.unwrap_or_else(|_| {
+        let (body, head, quota) = begun.await.unwrap_or_else(|_| {
             Err(Fault::provider(late, format!("the provider gave no answer within {} ms", limit.as_millis())))
         })?;
-        let timing = Timing { head: Some(head), first_token: Some(started.elapsed()) };
-        Ok(Reply { body, losses, timing })
+        let timing = Timing { head: Some(head), first_token: Some(clock::now() - started) };
+        Ok(Reply { body, losses, timing, quota })
     }
 
     /// Checks an answer and brings it to its first real event.
@@ -224,6 +230,10 @@ impl Remote {
             let mut fault = protocol.decode_fault(status, &body.unwrap_or_default());
             // Body and headers may both say it; whoever waits the longer time has waited both.
             fault.retry_after = fault.retry_after.max(retry_after(&head.headers));
+            if matches!(fault.kind, FaultKind::RateLimited | FaultKind::QuotaExhausted) {
+                fault.retry_after =
+                    fault.retry_after.or_else(|| quota::left(&head.headers).as_ref().and_then(Quota::wait));
+            }
             return Err(fault);
         }
         let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -356,6 +366,11 @@ impl Backend for Remote {
         Box::pin(self.passed(request, terms))
     }
 
+    fn takes_prefill(&self) -> bool {
+        let quirks = &self.config.target.quirks;
+        (self.config.protocol.id() == anthropic_messages::ID && !quirks.no_prefill) || quirks.accepts("prefill")
+    }
+
     fn count<'a>(&'a self, ask: &'a Arc<Ask>, deadline: Instant) -> BoxFuture<'a, Result<Option<u64>, Fault>> {
         Box::pin(self.counted(ask, deadline))
     }
@@ -418,19 +433,26 @@ impl EventReader {
     /// Reads some events; `false` at the end of a complete answer.
     async fn read(&mut self, out: &mut Vec<Event>) -> Result<bool, Fault> {
         let before = out.len();
-        let more = if let Some(frames) = self.body.next().await? {
-            for frame in frames {
-                self.decoder.frame(frame, out)?;
-            }
-            true
-        } else {
+        let more = self.frames(out).await;
+        if !matches!(more, Ok(true)) {
             self.decoder.end(out);
-            false
-        };
-        self.finished |= out.iter().skip(before).any(|event| matches!(event, Event::Finish(_)));
-        if more || self.finished {
-            return Ok(more);
         }
-        Err(Fault::provider(FaultKind::Cut, "the provider's stream ended before the answer was complete"))
+        self.finished |= out.iter().skip(before).any(|event| matches!(event, Event::Finish(_)));
+        match more {
+            Ok(more) if more || self.finished => Ok(more),
+            // Whatever comes behind its end does not make an answer less complete.
+            Err(_) if self.finished => Ok(false),
+            Ok(_) => Err(Fault::provider(FaultKind::Cut, "the provider's stream ended before the answer was complete")),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Reads the next frames; `false`: the bytes have ended.
+    async fn frames(&mut self, out: &mut Vec<Event>) -> Result<bool, Fault> {
+        let Some(frames) = self.body.next().await? else { return Ok(false) };
+        for frame in frames {
+            self.decoder.frame(frame, out)?;
+        }
+        Ok(true)
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use product::Standing;
 pub use product::{Product, Ranked, ShareCap, Survive};
 
 use crate::money::Price;
-use crate::rules::DataTerm;
+use crate::rules::{DataTerm, Limits};
 use crate::time::Wall;
 use canon::WireId;
 use std::collections::HashMap;
@@ -73,6 +73,8 @@ pub struct Deployment {
     pub wires: Vec<WireId>,
     /// What it charges.
     pub price: Option<Price>,
+    /// How much of it may be used.
+    pub limits: Limits,
     /// Quality, 0 to 1, by the catalog or by the company's own evaluation.
     pub quality: Option<f64>,
     /// When the contract ends.
@@ -223,6 +225,12 @@ impl Fleet {
     #[must_use]
     pub fn deployment_named(&self, name: &str) -> Option<DeploymentIx> {
         self.named(name)?.iter().map(|ranked| ranked.ix).find(|ix| self.deployment(*ix).name == name)
+    }
+
+    /// What one deployment charges, or what a deployment of unknown price is taken to charge.
+    #[must_use]
+    pub fn price(&self, ix: DeploymentIx) -> Price {
+        self.lean(ix).price
     }
 
     /// Every product; a `ProductIx` is the place in this list.

@@ -5,7 +5,7 @@ mod prefer;
 mod running;
 
 pub use prefer::{Prefer, Weights};
-pub use running::{Hedging, Limits, Retries, Timeouts};
+pub use running::{Hedging, Limits, Retries, Takeovers, Timeouts};
 
 use crate::money::NanoUsd;
 use schemars::JsonSchema;
@@ -64,6 +64,10 @@ pub struct Rules {
     pub retries: Retries,
     /// Whether a second deployment is asked when the first token is slow to come.
     pub hedge: Hedging,
+    /// Whether another deployment finishes an answer that broke in mid-stream.
+    pub takeover: Takeovers,
+    /// What to do when a provider's filter refuses a request.
+    pub on_filter: OnFilter,
 }
 
 impl Default for Rules {
@@ -89,6 +93,8 @@ impl Default for Rules {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             hedge: Hedging::default(),
+            takeover: Takeovers::default(),
+            on_filter: OnFilter::default(),
         }
     }
 }
@@ -132,6 +138,17 @@ pub enum OnLoss {
     Elsewhere,
     /// Refuse the request where it would lose something.
     Reject,
+}
+
+/// What to do when a provider's content filter refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFilter {
+    /// Answer with the refusal: a filter is not gone around.
+    #[default]
+    Refuse,
+    /// Ask the next deployment, whose filter may judge otherwise.
+    Elsewhere,
 }
 
 /// A rule that may bend when nothing else is left.
@@ -327,7 +344,7 @@ mod tests {
         let schema = schemars::schema_for!(Rules);
         let schema = schema.as_value();
         let fields = schema["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 20);
+        assert_eq!(fields.len(), 22);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description");
         }

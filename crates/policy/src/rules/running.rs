@@ -117,3 +117,20 @@ impl Default for Hedging {
         Self { on: false, share: 0.05 }
     }
 }
+
+/// Whether another deployment finishes an answer that broke in mid-stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Takeovers {
+    /// Whether to do so at all. Off: a broken stream ends with an error event.
+    pub on: bool,
+    /// Whether words and calls are kept back until they are whole, so that a takeover always begins at the beginning
+    /// of one. It costs the time of one word or one call, and that no stream passes untouched.
+    pub hold_back: bool,
+}
+
+impl Default for Takeovers {
+    fn default() -> Self {
+        Self { on: true, hold_back: false }
+    }
+}

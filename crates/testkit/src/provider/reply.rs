@@ -297,7 +297,9 @@ fn half_said(ask: &Ask, answer: &Answer) -> Option<(String, String)> {
     let user = before.iter().rposition(|turn| turn.speaker == Speaker::User)?;
     let whole = full_answer(ask, answer, &question_from(before, user)).concat();
     let trimmed = half.trim_end();
-    let is_half = |text: &str| !text.is_empty() && text.len() < whole.len() && whole.starts_with(text);
+    // All of it said is half of it too, unless another question follows.
+    let asks = after.first().is_some_and(|turn| turn.text.contains("nonce-"));
+    let is_half = |text: &str| !text.is_empty() && whole.starts_with(text) && (text.len() < whole.len() || !asks);
     [half.as_str(), trimmed].into_iter().find(|text| is_half(text)).map(|text| (text.to_owned(), whole.clone()))
 }
 

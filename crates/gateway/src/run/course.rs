@@ -1,0 +1,221 @@
+//! The legs of a plan in order, each attempt with its first real event in hand before it counts. What may be tried
+//! again, and when, is decided by `policy`; here it is done. A slow first token lets the next leg run beside it.
+
+use super::attempt::{Begun, Order, attempt};
+use super::live::NotNow;
+use super::{Run, Tried};
+use crate::clock;
+use crate::upstream::Ask;
+use canon::{Fault, FaultKind, Retry};
+use ledger::Mode;
+use policy::retry::{Decision, Failed};
+use policy::rules::OnFilter;
+use policy::{Degraded, Leg};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client should wait when everyone is down and nobody says for how long.
+const LATER: Duration = Duration::from_secs(1);
+
+/// Where a request stands in its plan.
+pub(crate) struct Course {
+    legs: Vec<Leg>,
+    at: usize,
+    attempts: u32,
+    /// Of the faults so far the one that tells the client most.
+    told: Option<Fault>,
+    /// Why the last leg that could not be asked could not.
+    not_now: Option<NotNow>,
+}
+
+/// What the legs are asked, and why.
+pub(super) struct How {
+    pub(super) mode: Mode,
+    /// What every deployment takes.
+    pub(super) ask: Arc<Ask>,
+    /// What is asked of those that take the words so far as their own beginning.
+    pub(super) prefill: Option<Arc<Ask>>,
+    /// Whether the one that answers was asked so.
+    pub(super) prefilled: bool,
+}
+
+impl How {
+    /// The client's own request.
+    pub(super) fn live(ask: &Arc<Ask>) -> Self {
+        Self { mode: Mode::Live, ask: Arc::clone(ask), prefill: None, prefilled: false }
+    }
+}
+
+impl Course {
+    pub(super) const fn new(legs: Vec<Leg>) -> Self {
+        Self { legs, at: 0, attempts: 0, told: None, not_now: None }
+    }
+
+    /// Attempts made so far.
+    pub(super) const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Asks leg after leg until one begins to answer.
+    pub(super) async fn answer(&mut self, run: &Run, how: &mut How) -> Result<Begun, Fault> {
+        while let Some(leg) = self.legs.get(self.at).copied() {
+            let fault = match self.step(run, how, leg).await {
+                Tried::Begun(begun) => return Ok(*begun),
+                Tried::Failed(fault) => fault,
+                Tried::NotNow(why) => {
+                    self.attempts -= 1;
+                    self.not_now = Some(why);
+                    self.at += 1;
+                    continue;
+                }
+            };
+            if how.prefilled && matches!(fault.kind, FaultKind::Invalid) {
+                // It takes no beginning of its own: told to go on instead, it may.
+                how.prefill = None;
+                continue;
+            }
+            if !self.go_on(run, fault).await {
+                break;
+            }
+        }
+        Err(self.fault())
+    }
+
+    /// After a fault of the leg that was asked: waits or moves on as `policy` says; `false`: that was all.
+    pub(super) async fn go_on(&mut self, run: &Run, mut fault: Fault) -> bool {
+        if fault.kind == FaultKind::ContentFilter && run.product().rules().on_filter == OnFilter::Elsewhere {
+            fault.retry = Retry::Elsewhere;
+        }
+        let next = self.next(run, &fault);
+        let decision = self.decide(run, &fault, next);
+        self.told = Some(most_telling(self.told.take(), fault));
+        match (decision, next) {
+            (Decision::Elsewhere, Some(next)) => self.at = next,
+            (Decision::Here { after }, _) => tokio::time::sleep(after).await,
+            (Decision::GiveUp(_) | Decision::Elsewhere, _) => return false,
+        }
+        true
+    }
+
+    /// What to do after a fault. The house model costs no provider anything: where it is next, it is always asked.
+    fn decide(&self, run: &Run, fault: &Fault, next: Option<usize>) -> Decision {
+        let leg = next.and_then(|next| self.legs.get(next));
+        if fault.retry != Retry::Never && leg.is_some_and(|leg| leg.degraded == Some(Degraded::House)) {
+            return Decision::Elsewhere;
+        }
+        let left = run.deadline.saturating_duration_since(clock::now());
+        let failed = Failed { fault, attempts: self.attempts, left, elsewhere: next.is_some() };
+        run.setup.live.after_fault(run.product(), &failed, run.gateway.clock.tick())
+    }
+
+    /// The next leg that may do better. A prompt that was too long goes to a larger context only.
+    fn next(&self, run: &Run, fault: &Fault) -> Option<usize> {
+        let context = |leg: &Leg| run.setup.fleet.deployment(leg.deployment).context;
+        let failed = self.legs.get(self.at).and_then(context);
+        let larger = |leg: &Leg| match (fault.kind, failed, context(leg)) {
+            (FaultKind::ContextLength, Some(failed), Some(context)) => context > failed,
+            _ => true,
+        };
+        let after = self.legs.iter().enumerate().skip(self.at + 1);
+        after.filter(|(_, leg)| larger(leg)).map(|(at, _)| at).next()
+    }
+
+    /// One leg, and the next one beside it where its first token is slow to come.
+    async fn step(&mut self, run: &Run, how: &mut How, leg: Leg) -> Tried {
+        let ask = ask_for(run, how, &leg);
+        let elsewhere = self.legs.len() > self.at + 1;
+        self.attempts += 1;
+        let order = Order { leg, elsewhere, number: self.attempts, mode: how.mode };
+        let first = attempt(run, &ask, order);
+        let Some((other, delay)) = self.hedge(run, how, &leg) else { return first.await };
+        let mut first = pin!(first);
+        if let Ok(tried) = tokio::time::timeout(delay, &mut first).await {
+            return tried;
+        }
+        if !run.setup.live.may_hedge(run.product, run.gateway.clock.tick()) {
+            return first.await;
+        }
+        self.attempts += 1;
+        let order = Order { leg: other, elsewhere: false, number: self.attempts, mode: Mode::Hedge };
+        let mut second = pin!(attempt(run, &ask, order));
+        // Whoever begins first answers; the other one is dropped, which ends its call and its row.
+        let (tried, first_is_over) = tokio::select! {
+            biased;
+            tried = &mut first => (tried, true),
+            tried = &mut second => (tried, false),
+        };
+        match (tried, first_is_over) {
+            (Tried::Begun(begun), true) => Tried::Begun(begun),
+            (Tried::Begun(begun), false) => {
+                self.at += 1;
+                Tried::Begun(begun)
+            }
+            (failed, true) => {
+                self.note(failed);
+                self.at += 1;
+                second.await
+            }
+            (failed, false) => {
+                self.note(failed);
+                self.legs.remove(self.at + 1);
+                first.await
+            }
+        }
+    }
+
+    /// The leg that may run beside `leg`, and when.
+    fn hedge(&self, run: &Run, how: &How, leg: &Leg) -> Option<(Leg, Duration)> {
+        let other = self.legs.get(self.at + 1).filter(|other| other.degraded.is_none() && !other.probe)?;
+        if how.mode != Mode::Live {
+            return None;
+        }
+        let delay = run.setup.live.hedge_after(run.product(), leg.deployment, &how.ask.peek.facets)?;
+        Some((*other, delay))
+    }
+
+    /// Remembers what became of one of two legs that ran side by side.
+    fn note(&mut self, tried: Tried) {
+        match tried {
+            Tried::Failed(fault) => self.told = Some(most_telling(self.told.take(), fault)),
+            Tried::NotNow(why) => {
+                self.attempts -= 1;
+                self.not_now = Some(why);
+            }
+            Tried::Begun(_) => {}
+        }
+    }
+
+    /// The fault to answer with.
+    pub(super) fn fault(&mut self) -> Fault {
+        self.told.take().unwrap_or_else(|| match self.not_now.take() {
+            Some(NotNow::Full(full)) => {
+                let message = format!("every deployment that could answer is at its limits: {full}");
+                Fault::gateway(FaultKind::RateLimited, message).after(full.wait.unwrap_or(LATER))
+            }
+            Some(NotNow::Budget(over)) => Fault::gateway(FaultKind::Budget, over.to_string()).after(over.resets),
+            Some(NotNow::Breaker) => {
+                Fault::gateway(FaultKind::NoRoute, "every deployment that could answer is down; try again later")
+                    .after(LATER)
+            }
+            None => Fault::gateway(FaultKind::NoRoute, "no deployment can answer this request"),
+        })
+    }
+}
+
+/// What `leg` is asked.
+fn ask_for(run: &Run, how: &mut How, leg: &Leg) -> Arc<Ask> {
+    let takes = run.setup.unit(leg.deployment).is_some_and(|unit| unit.backend.takes_prefill());
+    let prefill = how.prefill.as_ref().filter(|_| takes);
+    how.prefilled = prefill.is_some();
+    Arc::clone(prefill.unwrap_or(&how.ask))
+}
+
+/// Of two faults the one that tells the client more: its own mistakes before a provider's troubles, and the later of
+/// two alike.
+fn most_telling(earlier: Option<Fault>, later: Fault) -> Fault {
+    match earlier {
+        Some(earlier) if earlier.side == canon::Side::Client && later.side != canon::Side::Client => earlier,
+        _ => later,
+    }
+}

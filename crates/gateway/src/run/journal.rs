@@ -1,0 +1,135 @@
+//! What passed untouched, kept until it is known whether anybody must go on with it: then it is read, so that takeover
+//! and encoder know what the client has heard. A short stream that ends well is never read; a long one in batches.
+
+use super::takeover::Takeover;
+use canon::Fault;
+use canon::frame::{Frame, SseReader};
+use canon::wire::{Protocol, StreamDecoder, StreamEncoder};
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// Bytes that are kept unread.
+const BATCH: usize = 64 * 1024;
+
+/// What passed and is not read yet.
+pub(super) struct Journal {
+    decoder: Box<dyn StreamDecoder>,
+    kept: Vec<u8>,
+    owed: Owed,
+}
+
+impl Journal {
+    /// Nothing yet of a stream of `protocol`.
+    pub(super) fn new(protocol: &dyn Protocol) -> Self {
+        Self { decoder: protocol.stream_decoder(), kept: Vec::new(), owed: Owed::default() }
+    }
+
+    /// Keeps whole frames that were passed on.
+    pub(super) fn keep<'a>(
+        &mut self,
+        frames: &[u8],
+        takeover: &mut Takeover,
+        encoder: impl FnOnce() -> &'a mut dyn StreamEncoder,
+    ) {
+        self.kept.extend_from_slice(frames);
+        if self.kept.len() > BATCH {
+            self.read(takeover, encoder());
+        }
+    }
+
+    /// Reads what was kept: afterwards `takeover` knows what the client heard, and `encoder` is where it would be had
+    /// it written all of it.
+    fn read(&mut self, takeover: &mut Takeover, encoder: &mut dyn StreamEncoder) {
+        let frames = frames(std::mem::take(&mut self.kept));
+        let (mut events, mut told, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for frame in &frames {
+            self.owed.heard(frame);
+            // What the wire's own watch let pass is at worst not understood here; then nobody goes on with it.
+            if self.decoder.frame(frame, &mut events).is_err() {
+                self.owed.lost = true;
+            }
+        }
+        for event in events {
+            self.owed.lost |= takeover.event(event, &mut told).is_err();
+        }
+        for event in &told {
+            encoder.event(event, &mut out);
+        }
+        self.owed.written(out);
+    }
+
+    /// Reads the rest. What the client has heard already and the encoder has not written yet is `Owed`.
+    pub(super) fn end(mut self, takeover: &mut Takeover, encoder: &mut dyn StreamEncoder) -> Owed {
+        self.read(takeover, encoder);
+        self.owed
+    }
+}
+
+/// The frames that begin and end things, of which the client has heard and the encoder has not written yet: a wire may
+/// say that a block begins before anything of it is known, an encoder waits. They are left out once they are written.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    frames: VecDeque<Mark>,
+    /// Whether the two do not fit, so that nothing more can be written behind what passed.
+    lost: bool,
+}
+
+/// What tells such a frame from others.
+#[derive(Debug, PartialEq, Eq)]
+struct Mark(String, [Option<u64>; 3], Option<String>);
+
+impl Owed {
+    fn heard(&mut self, frame: &Frame) {
+        self.frames.extend(mark(frame));
+    }
+
+    fn written(&mut self, bytes: Vec<u8>) {
+        for mark in frames(bytes).iter().filter_map(mark) {
+            self.lost |= self.frames.pop_front() != Some(mark);
+        }
+    }
+
+    /// What the client is still to hear of `bytes`.
+    ///
+    /// # Errors
+    /// When they do not follow upon what it has heard.
+    pub(super) fn unheard(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+        if self.frames.is_empty() && !self.lost {
+            return Ok(bytes);
+        }
+        let mut out = Vec::with_capacity(bytes.len());
+        for frame in frames(bytes) {
+            match (mark(&frame), self.frames.front()) {
+                (Some(mark), Some(owed)) if mark == *owed => drop(self.frames.pop_front()),
+                (Some(_), Some(_)) => self.lost = true,
+                _ => out.extend_from_slice(&frame.raw),
+            }
+        }
+        if self.lost {
+            let words = "the stream broke where no other deployment can go on with it";
+            return Err(Fault::provider(canon::FaultKind::Cut, words));
+        }
+        Ok(out)
+    }
+}
+
+/// The frames in `bytes`, which holds whole ones.
+fn frames(bytes: Vec<u8>) -> Vec<Frame> {
+    let (mut reader, mut frames) = (SseReader::default(), Vec::new());
+    // Each was a frame, or was written by us: none is too large.
+    let _ = reader.push(bytes.into(), &mut frames);
+    frames
+}
+
+/// Frames that begin or end something have a mark; pieces of words, and wires without types, have none.
+fn mark(frame: &Frame) -> Option<Mark> {
+    let value: Value = serde_json::from_slice(&frame.data).ok()?;
+    let kind = value.get("type")?.as_str()?;
+    if kind == "ping" || (kind.ends_with("delta") && kind != "message_delta") {
+        return None;
+    }
+    let number = |key: &str| value.get(key).and_then(Value::as_u64);
+    let inner = ["/content_block/type", "/item/type"].iter().find_map(|at| value.pointer(at)).and_then(Value::as_str);
+    let places = [number("index").or_else(|| number("output_index")), number("content_index"), number("summary_index")];
+    Some(Mark(kind.to_owned(), places, inner.map(str::to_owned)))
+}

@@ -1,0 +1,225 @@
+//! One call under way: leave of every breaker concerned, a place within the limits, money set aside. All of it is given
+//! back when the call ends, whichever way it ends; dropped without a word it says nothing about the deployment.
+
+use super::Line;
+use super::one::tokens_of;
+use super::product::{ProductLive, Reserved};
+use crate::clock::{self, Clock};
+use crate::upstream::Timing;
+use canon::{Facets, Fault, FaultKind, Usage};
+use policy::breaker::{Level, Outcome, Ticket, verdict};
+use policy::limit::{Full, Place};
+use policy::{DeploymentIx, Leg, NanoUsd, Price, Product, Tick};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A request's place within its product's limits, given back when dropped.
+pub(crate) struct ProductPlace {
+    product: Arc<ProductLive>,
+    place: Option<Place>,
+    asked: u64,
+    used: Option<u64>,
+}
+
+impl ProductPlace {
+    pub(super) fn enter(product: &Arc<ProductLive>, facets: &Facets, now: Tick) -> Result<Self, Full> {
+        product.request();
+        let asked = tokens_of(facets);
+        let place = product.gate.enter(asked, now)?;
+        Ok(Self { product: Arc::clone(product), place, asked, used: None })
+    }
+
+    /// Tokens that one of the request's calls needed.
+    pub(crate) fn used(&mut self, usage: &Usage) {
+        if let Some(tokens) = usage.total() {
+            self.used = Some(self.used.unwrap_or(0).saturating_add(tokens));
+        }
+    }
+}
+
+impl Drop for ProductPlace {
+    fn drop(&mut self) {
+        self.product.gate.leave(self.place.take(), self.used, self.asked);
+    }
+}
+
+/// Why a call may not be made now.
+#[derive(Debug)]
+pub(crate) enum NotNow {
+    /// A breaker is open, or its one probe is under way.
+    Breaker,
+    /// A limit of the deployment is reached.
+    Full(Full),
+    /// The product's budget does not cover it.
+    Budget(policy::budget::Over),
+}
+
+/// One call under way.
+pub(crate) struct Flight {
+    line: Line,
+    product: Arc<ProductLive>,
+    ix: DeploymentIx,
+    caps: SmallVec<[usize; 2]>,
+    tickets: Tickets,
+    place: Option<Place>,
+    tokens: u64,
+    money: Option<Reserved>,
+    price: Price,
+    /// What a prompt of this size costs: what a call costs at least that was heard out and says nothing more.
+    prompt: NanoUsd,
+    expected: NanoUsd,
+    clock: Clock,
+    begun: Tick,
+    /// Whether the answer has begun.
+    answers: bool,
+}
+
+/// Leave of every breaker concerned.
+#[derive(Default)]
+struct Tickets {
+    one: Option<Ticket>,
+    account: Option<Ticket>,
+    parties: SmallVec<[Option<Ticket>; 2]>,
+}
+
+impl Flight {
+    /// Takes everything that a call needs, or nothing. `force`: the last resort, when everyone is held to be down.
+    pub(super) fn begin(
+        (line, live): (&Line, &Arc<ProductLive>),
+        product: &Product,
+        (leg, price): (&Leg, Price),
+        facets: &Facets,
+        force: bool,
+        clock: Clock,
+    ) -> Result<Self, NotNow> {
+        let now = clock.tick();
+        let tokens = tokens_of(facets);
+        let place = line.one.gate.enter(tokens, now).map_err(NotNow::Full)?;
+        let mut flight = Self {
+            line: line.clone(),
+            product: Arc::clone(live),
+            ix: leg.deployment,
+            caps: product.caps_of(leg.deployment).collect(),
+            tickets: Tickets::default(),
+            place,
+            tokens,
+            money: None,
+            price,
+            prompt: NanoUsd::ZERO,
+            expected: leg.expected,
+            clock,
+            begun: now,
+            answers: false,
+        };
+        line.one.under_way.fetch_add(1, Ordering::Relaxed);
+        // From here on a drop gives everything back.
+        flight.money = live.reserve(leg.worst, clock::wall()).map_err(NotNow::Budget)?;
+        flight.tickets.one = line.one.guard.admit(now, force).ok_or(NotNow::Breaker)?;
+        flight.tickets.account = line.account.admit(now, force).ok_or(NotNow::Breaker)?;
+        for party in &line.parties {
+            flight.tickets.parties.push(party.guard.admit(now, force).ok_or(NotNow::Breaker)?);
+        }
+        flight.prompt = price.cost(facets.input_tokens, 0, 0);
+        Ok(flight)
+    }
+
+    /// The answer has begun. A probe has shown enough; everyone else is judged by the answer's end.
+    pub(crate) fn answered(&mut self, timing: &Timing, facets: &Facets) {
+        let now = self.clock.tick();
+        self.answers = true;
+        self.line.one.measured(timing.first_token.unwrap_or_else(|| now.since(self.begun)), facets);
+        self.product.count_share(&self.caps);
+        let tickets = std::mem::take(&mut self.tickets);
+        let early = |ticket: Option<Ticket>, guard: &super::guard::Guard| match ticket {
+            Some(probe) if probe.probe() => {
+                guard.settle(Some(probe), Outcome::Success, now);
+                None
+            }
+            other => other,
+        };
+        self.tickets.one = early(tickets.one, &self.line.one.guard);
+        self.tickets.account = early(tickets.account, &self.line.account);
+        let parties = tickets.parties.into_iter().zip(&self.line.parties);
+        self.tickets.parties = parties.map(|(ticket, party)| early(ticket, &party.guard)).collect();
+    }
+
+    /// The answer is complete.
+    pub(crate) fn complete(mut self, usage: &Usage) {
+        self.settle((Outcome::Success, Outcome::Success), Some(usage));
+    }
+
+    /// The call failed, before or after the answer had begun; `usage` is what was reported till then.
+    pub(crate) fn failed(mut self, fault: &Fault, usage: Option<&Usage>) {
+        let now = self.clock.tick();
+        let (level, outcome) = verdict(fault);
+        let outcomes = match level {
+            Level::Deployment => (outcome, Outcome::Neutral),
+            Level::Account => (Outcome::Neutral, outcome),
+        };
+        if matches!(outcome, Outcome::Failure { .. }) {
+            match level {
+                Level::Deployment => self.line.one.guard.note(fault, now),
+                Level::Account => self.line.account.note(fault, now),
+            }
+            for party in &self.line.parties {
+                party.guard.note(fault, now);
+            }
+        }
+        // Whoever refused the call or was never reached charges nothing; whoever was slow may charge for the prompt.
+        if !self.answers && !matches!(fault.kind, FaultKind::FirstTokenTimeout | FaultKind::Deadline) {
+            self.prompt = NanoUsd::ZERO;
+        }
+        self.settle(outcomes, usage);
+    }
+
+    fn settle(&mut self, (one, account): (Outcome, Outcome), usage: Option<&Usage>) {
+        let now = self.clock.tick();
+        let tickets = std::mem::take(&mut self.tickets);
+        self.line.one.guard.settle(tickets.one, one, now);
+        self.line.account.settle(tickets.account, account, now);
+        let mut tickets = tickets.parties.into_iter();
+        for party in &self.line.parties {
+            // A party answers for its deployments together: one alone that fails says nothing about it, but for
+            // whoever is its probe.
+            let ticket = tickets.next().flatten();
+            let said = match one {
+                Outcome::Failure { .. } if !ticket.is_some_and(Ticket::probe) => Outcome::Neutral,
+                said => said,
+            };
+            party.guard.settle(ticket, said, now);
+            party.heard(self.ix, one, now);
+        }
+        self.pay(usage);
+    }
+
+    /// Settles what the call cost: by the provider's counts, else by the estimate that says most.
+    fn pay(&mut self, usage: Option<&Usage>) {
+        let counts = usage.and_then(|usage| Some((usage.input?, usage.output?, usage.cache_read.unwrap_or(0))));
+        if let Some(money) = self.money.take() {
+            let spent = match counts {
+                Some((input, output, cached)) => self.price.cost(input, cached, output),
+                None if self.answers => self.expected,
+                None => self.prompt,
+            };
+            money.settle(spent, clock::wall());
+        }
+        let used = counts.map(|(input, output, _)| input.saturating_add(output));
+        self.line.one.gate.leave(self.place.take(), used.or((!self.answers).then_some(0)), self.tokens);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.line.one.under_way.fetch_sub(1, Ordering::Relaxed);
+        if self.place.is_some() || self.money.is_some() || self.tickets.any() {
+            self.settle((Outcome::Neutral, Outcome::Neutral), None);
+        }
+    }
+}
+
+impl Tickets {
+    fn any(&self) -> bool {
+        self.one.is_some() || self.account.is_some() || self.parties.iter().any(Option::is_some)
+    }
+}
