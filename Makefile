@@ -1,11 +1,12 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick reference bench
+.PHONY: help run test quick reference bench fuzz
 
 help:
 	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
 	@echo "make test        everything that must hold, with the time of each step"
 	@echo "make quick       the same without the engine: no C++ compiler, nothing installed"
 	@echo "make reference   write docs/reference anew"
+	@echo "make fuzz        everything that reads what strangers send   (ARGS=\"SECONDS TARGET...\")"
 	@echo "make bench       the house model against llama.cpp itself   (ARGS=ROUNDS)"
 
 run:
@@ -22,3 +23,6 @@ reference:
 
 bench:
 	@scripts/bench $(ARGS)
+
+fuzz:
+	@scripts/fuzz $(ARGS)

@@ -2,49 +2,23 @@
 //! proof that the row names and within the deviations that it lists. A row that is added is under this test, and
 //! needs no code.
 
+use crate::mirror::{Mirror, Say};
 use crate::stage::{ANONYMOUS, CHAT, Stage};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use testkit::provider::{Provider, Script, WIRES, expected_answer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const CATALOG: &str = include_str!("../../../catalog/providers.toml");
 const ACCOUNT_KEY: &str = include_str!("../../../crates/gateway/tests/data/test-service-account.pem");
 const QUESTION: &str = "hi nonce-row";
 
-/// An identity provider: gives `token` to whoever asks, and keeps what it was sent.
-#[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
-async fn issuer(token: &str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (addr, asked) = (listener.local_addr().expect("an address"), Arc::new(Mutex::new(Vec::new())));
-    let (heard, body) = (Arc::clone(&asked), format!("{{\"access_token\":\"{token}\",\"expires_in\":3600}}"));
-    let serve = async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let (mut bytes, mut buffer) = (Vec::new(), [0_u8; 4096]);
-            // A form has no blank line in it: what follows the head is all of it.
-            while let Ok(read @ 1..) = socket.read(&mut buffer).await {
-                bytes.extend_from_slice(&buffer[..read]);
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let Some((head, form)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head
-                    .lines()
-                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-                if length == Some(form.len()) {
-                    heard.lock().expect("not poisoned").push(form.to_owned());
-                    let answer =
-                        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                    let _ = socket.write_all(answer.as_bytes()).await;
-                    break;
-                }
-            }
-        }
-    };
-    drop(tokio::spawn(serve));
-    (addr, asked)
+/// An identity provider that gives `token` to whoever asks.
+async fn issuer(token: &str) -> Mirror {
+    let body = format!("{{\"access_token\":\"{token}\",\"expires_in\":3600}}");
+    Mirror::start(Say { mime: "application/json", pieces: vec![body.into()] }).await
 }
 
 fn hashed(value: &str) -> String {
@@ -88,14 +62,14 @@ fn rows() -> BTreeMap<String, toml::Table> {
 #[tokio::test]
 async fn every_row_is_answered_with_its_own_proof() {
     let provider = Provider::start(Script::default()).await.expect("a provider");
-    let (issuer, _) = issuer("tok-1").await;
+    let issuer = issuer("tok-1").await;
     let folder = tempfile::tempdir().expect("a folder");
     let (mut rules, mut expected) = (ANONYMOUS.to_owned(), Vec::new());
     for (name, row) in rows() {
         let said = |key: &str| row.get(key).and_then(toml::Value::as_str).map(str::to_owned);
         let wire = row["wires"][0].as_str().expect("a wire").to_owned();
         let server = WIRES.iter().find(|known| known.id() == wire).expect("a strict server of the wire");
-        let (key, header) = proof(said("auth").as_deref().unwrap_or("bearer"), folder.path(), issuer);
+        let (key, header) = proof(said("auth").as_deref().unwrap_or("bearer"), folder.path(), issuer.addr);
         // Vertex's own path, since the model stands in it.
         let base = match said("base_url").expect("a base URL").split_once("/publishers/anthropic") {
             Some(_) => "/v1/projects/p/locations/eu/publishers/anthropic/models",
@@ -141,9 +115,9 @@ async fn every_row_is_answered_with_its_own_proof() {
 async fn a_token_is_asked_for_as_its_issuer_wants_and_again_when_it_is_refused() {
     let script = Script { key: Some("tok-1".to_owned()), ..Script::default() };
     let provider = Provider::start(script).await.expect("a provider");
-    let (issuer, asked) = issuer("tok-1").await;
+    let issuer = issuer("tok-1").await;
     let folder = tempfile::tempdir().expect("a folder");
-    let (key, _) = proof("azure-entra", folder.path(), issuer);
+    let (key, _) = proof("azure-entra", folder.path(), issuer.addr);
     let row = format!(
         "[provider.azure-openai]\nbase_url = \"http://{}/v1\"\nauth = \"azure-entra\"\n{key}\
          [deployment.one]\nprovider = \"azure-openai\"\n{ANONYMOUS}",
@@ -154,7 +128,7 @@ async fn a_token_is_asked_for_as_its_issuer_wants_and_again_when_it_is_refused()
     for _ in 0..3 {
         assert_eq!(stage.client().post(CHAT, "", &body).await.expect("an answer").status, 200);
     }
-    let forms = asked.lock().expect("not poisoned").clone();
+    let forms = issuer.heard();
     let scope = "scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default";
     assert_eq!(forms, [format!("grant_type=client_credentials&client_id=c-1&client_secret=k-1&{scope}")]);
     // The provider no longer believes the token: another is asked for, once.
@@ -162,7 +136,7 @@ async fn a_token_is_asked_for_as_its_issuer_wants_and_again_when_it_is_refused()
     let refused = stage.client().post(CHAT, "", &body).await.expect("an answer");
     assert_eq!(refused.status, 502, "{}", refused.json());
     assert!(!refused.json().to_string().contains("tok-"), "{}", refused.json());
-    assert_eq!(asked.lock().expect("not poisoned").len(), 2);
+    assert_eq!(issuer.heard().len(), 1);
 }
 
 #[test]

@@ -11,9 +11,11 @@ mod first_answer;
 mod footprint;
 #[cfg(feature = "house")]
 mod house;
+mod identity;
 mod keys;
 mod limits;
 mod losses;
+mod mirror;
 mod own_death;
 mod passthrough;
 mod provider_death;
