@@ -21,5 +21,8 @@ mod passthrough;
 mod provider_death;
 mod reload;
 mod sdk;
+mod sixteen;
+mod speak;
 mod stage;
+mod takeover;
 mod turns;

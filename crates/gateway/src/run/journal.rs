@@ -70,13 +70,28 @@ impl Journal {
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     frames: VecDeque<Mark>,
+    /// Ids that the encoder made for what the client knows by another one, each with that.
+    renamed: Vec<(String, String)>,
     /// Whether the two do not fit, so that nothing more can be written behind what passed.
     lost: bool,
 }
 
 /// What tells such a frame from others.
-#[derive(Debug, PartialEq, Eq)]
-struct Mark(String, [Option<u64>; 3], Option<String>);
+#[derive(Debug)]
+struct Mark {
+    kind: String,
+    places: [Option<u64>; 3],
+    /// The kind of item or block that begins.
+    inner: Option<String>,
+    /// Its id, which may differ.
+    id: Option<String>,
+}
+
+impl Mark {
+    fn is(&self, other: &Self) -> bool {
+        (&self.kind, self.places, &self.inner) == (&other.kind, other.places, &other.inner)
+    }
+}
 
 impl Owed {
     fn heard(&mut self, frame: &Frame) {
@@ -85,7 +100,7 @@ impl Owed {
 
     fn written(&mut self, bytes: Vec<u8>) {
         for mark in frames(bytes).iter().filter_map(mark) {
-            self.lost |= self.frames.pop_front() != Some(mark);
+            self.lost |= !self.frames.pop_front().is_some_and(|heard| heard.is(&mark));
         }
     }
 
@@ -94,15 +109,18 @@ impl Owed {
     /// # Errors
     /// When they do not follow upon what it has heard.
     pub(super) fn unheard(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
-        if self.frames.is_empty() && !self.lost {
+        if self.frames.is_empty() && self.renamed.is_empty() && !self.lost {
             return Ok(bytes);
         }
         let mut out = Vec::with_capacity(bytes.len());
         for frame in frames(bytes) {
             match (mark(&frame), self.frames.front()) {
-                (Some(mark), Some(owed)) if mark == *owed => drop(self.frames.pop_front()),
+                (Some(mark), Some(owed)) if mark.is(owed) => {
+                    let owed = self.frames.pop_front().and_then(|owed| owed.id);
+                    self.renamed.extend(mark.id.zip(owed).filter(|(ours, theirs)| ours != theirs));
+                }
                 (Some(_), Some(_)) => self.lost = true,
-                _ => out.extend_from_slice(&frame.raw),
+                _ => self.rename(&frame.raw, &mut out),
             }
         }
         if self.lost {
@@ -110,6 +128,20 @@ impl Owed {
             return Err(Fault::provider(canon::FaultKind::Cut, words));
         }
         Ok(out)
+    }
+
+    /// Appends `frame` with the ids that the client knows.
+    fn rename(&self, frame: &[u8], out: &mut Vec<u8>) {
+        match std::str::from_utf8(frame) {
+            Ok(text) if !self.renamed.is_empty() => {
+                let mut text = text.to_owned();
+                for (ours, theirs) in &self.renamed {
+                    text = text.replace(ours.as_str(), theirs);
+                }
+                out.extend_from_slice(text.as_bytes());
+            }
+            _ => out.extend_from_slice(frame),
+        }
     }
 }
 
@@ -131,5 +163,7 @@ fn mark(frame: &Frame) -> Option<Mark> {
     let number = |key: &str| value.get(key).and_then(Value::as_u64);
     let inner = ["/content_block/type", "/item/type"].iter().find_map(|at| value.pointer(at)).and_then(Value::as_str);
     let places = [number("index").or_else(|| number("output_index")), number("content_index"), number("summary_index")];
-    Some(Mark(kind.to_owned(), places, inner.map(str::to_owned)))
+    let id = value.pointer("/item/id").and_then(Value::as_str);
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    Some(Mark { kind: kind.to_owned(), places, inner: owned(inner), id: owned(id) })
 }

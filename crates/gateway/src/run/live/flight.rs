@@ -9,7 +9,7 @@ use crate::upstream::Timing;
 use canon::{Facets, Fault, FaultKind, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
 use policy::limit::{Full, Place};
-use policy::{DeploymentIx, Leg, NanoUsd, Price, Product, Tick};
+use policy::{Leg, NanoUsd, Price, Product, Tick};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,7 +59,6 @@ pub(crate) enum NotNow {
 pub(crate) struct Flight {
     line: Line,
     product: Arc<ProductLive>,
-    ix: DeploymentIx,
     caps: SmallVec<[usize; 2]>,
     tickets: Tickets,
     place: Option<Place>,
@@ -99,7 +98,6 @@ impl Flight {
         let mut flight = Self {
             line: line.clone(),
             product: Arc::clone(live),
-            ix: leg.deployment,
             caps: product.caps_of(leg.deployment).collect(),
             tickets: Tickets::default(),
             place,
@@ -179,7 +177,7 @@ impl Flight {
         self.line.one.guard.settle(tickets.one, one, now);
         self.line.account.settle(tickets.account, account, now);
         let mut tickets = tickets.parties.into_iter();
-        for party in &self.line.parties {
+        for (party, known_as) in self.line.parties.iter().zip(&self.line.known_as) {
             // A party answers for its deployments together: one alone that fails says nothing about it, but for
             // whoever is its probe.
             let ticket = tickets.next().flatten();
@@ -188,7 +186,7 @@ impl Flight {
                 said => said,
             };
             party.guard.settle(ticket, said, now);
-            party.heard(self.ix, one, now);
+            party.heard(*known_as, one, now);
         }
         self.pay(usage);
     }

@@ -46,6 +46,9 @@ struct Line {
     account: Arc<Guard>,
     /// Its host and its maker, where they are others' too.
     parties: SmallVec<[Arc<PartyLive>; 2]>,
+    /// Who it is to each of them. A host is suspected when several of its deployments fail; a maker, when its models
+    /// fail on several hosts: to it, the deployments of one host are one.
+    known_as: SmallVec<[DeploymentIx; 2]>,
 }
 
 /// By what is kept over a reload.
@@ -69,7 +72,7 @@ impl Kept {
         kept
     }
 
-    fn line(&mut self, deployment: &Deployment) -> Line {
+    fn line(&mut self, (ix, deployment): (DeploymentIx, &Deployment), first_there: DeploymentIx) -> Line {
         let one = match self.ones.remove(&(deployment.name.clone(), deployment.model.clone())) {
             Some(one) => {
                 one.gate.relimit(deployment.limits);
@@ -84,6 +87,10 @@ impl Kept {
                 .into_iter()
                 .map(|key| Arc::clone(self.parties.entry(key).or_default()))
                 .collect(),
+            known_as: parties_of(deployment)
+                .iter()
+                .map(|(dim, _)| if *dim == Dim::Maker { first_there } else { ix })
+                .collect(),
         }
     }
 }
@@ -95,7 +102,11 @@ impl LiveView {
         let mut kept = before.map(|(fleet, view)| Kept::of(fleet, view)).unwrap_or_default();
         let (book, mut holders) =
             before.map(|(_, view)| (Arc::clone(&view.book), view.holders.clone())).unwrap_or_default();
-        let lines = fleet.deployments().iter().map(|deployment| kept.line(deployment)).collect();
+        let mut first_there: HashMap<&str, DeploymentIx> = HashMap::new();
+        let lines = fleet
+            .iter()
+            .map(|(ix, one)| kept.line((ix, one), *first_there.entry(one.host.as_str()).or_insert(ix)))
+            .collect();
         let mut products = Vec::with_capacity(fleet.products().len());
         for product in fleet.products() {
             let holder = match holders.get(product.name()).copied() {
