@@ -242,7 +242,8 @@ fn respelled(stream: &[u8], seed: u64) -> Vec<u8> {
     let mut out = String::new();
     for (at, line) in (0_u64..).zip(String::from_utf8_lossy(stream).split_inclusive('\n')) {
         // Between events, of which the last is the end.
-        if (line.starts_with("event:") || (line.starts_with("data:") && out.ends_with("\n\n"))) && (seed + at) % 7 == 0
+        if (line.starts_with("event:") || (line.starts_with("data:") && out.ends_with("\n\n")))
+            && (seed + at).is_multiple_of(7)
         {
             out.push_str(": still here\n\n");
         }
