@@ -138,6 +138,7 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
 
     listener.serve(Arc::clone(&gateway), drain).await;
     gateway.tasks.stop();
+    gateway.turns.flush().await;
     house.shutdown().await;
     journal.close();
     if let Err(error) = feeder.flush(LAST_FEED) {

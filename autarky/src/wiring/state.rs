@@ -16,6 +16,8 @@ pub(crate) fn database(data: &Path) -> PathBuf {
 
 /// Forgets old turns now and then until the gateway stops, as the configuration of the moment says.
 pub(crate) fn watch(gateway: &Arc<Gateway>, store: Arc<Sqlite>) {
+    let keeper = Arc::clone(gateway);
+    gateway.tasks.spawn(async move { keeper.turns.keep_seals(keeper.tasks.clone()).await });
     let watched = Arc::clone(gateway);
     gateway.tasks.spawn(async move {
         loop {

@@ -25,4 +25,5 @@ mod sixteen;
 mod speak;
 mod stage;
 mod takeover;
+mod tool_loop;
 mod turns;

@@ -68,6 +68,15 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Calls `see` with every opaque block of the conversation, in order.
+    pub fn each_seal(&mut self, mut see: impl FnMut(&mut Seal)) {
+        for message in &mut self.messages {
+            each_seal(&mut message.parts, &mut see);
+        }
+    }
+}
+
 /// State kept between turns by whoever answers; empty for wires that send the whole conversation each time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
@@ -278,6 +287,19 @@ pub struct Seal {
     pub redacted: bool,
     /// Who can read it (`Target::signer` of the deployment that wrote it); `None`: not known.
     pub signer: Option<String>,
+}
+
+/// Calls `see` with every opaque block in `parts`, results of tools included.
+pub fn each_seal(parts: &mut [Part], see: &mut dyn FnMut(&mut Seal)) {
+    for part in parts {
+        match part {
+            Part::Text { seal: Some(seal), .. }
+            | Part::Reasoning { seal: Some(seal), .. }
+            | Part::ToolCall { seal: Some(seal), .. } => see(seal),
+            Part::ToolResult { content, .. } => each_seal(content, see),
+            _ => {}
+        }
+    }
 }
 
 /// A tool that the model may call.

@@ -11,5 +11,6 @@ pub mod tap;
 pub mod tasks;
 pub mod turns;
 pub mod upstream;
+pub mod vault;
 
 mod outbox;

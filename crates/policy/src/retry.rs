@@ -141,8 +141,8 @@ pub fn next(failed: &Failed<'_>, rules: &Retries, budget: &mut RetryBudget, now:
         return Decision::GiveUp(GiveUp::Deadline);
     }
     let first = attempts <= 1;
-    let decision = if fault.retry == Retry::Here && first {
-        // Nothing is wrong with the deployment itself, e.g. a kept connection had died.
+    let decision = if fault.retry == Retry::Here && (first || fault.kind == FaultKind::Invalid) {
+        // Nothing is wrong with the deployment itself, e.g. a kept connection had died, or what it refused was mended.
         Decision::Here { after: fault.retry_after.unwrap_or_default() }
     } else if elsewhere {
         Decision::Elsewhere

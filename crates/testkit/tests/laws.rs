@@ -34,6 +34,7 @@ laws! {
     any_answer: "any answer reads in any dialect",
     any_stream: "any protocol streams into any dialect",
     twins: "a stream and its whole twin are one answer",
+    seals: "opaque blocks are found in bytes as they are read",
     folds: "unfolding and folding an answer changes nothing",
     chunks: "where bytes break does not matter",
     cuts: "a cut stream never claims success",

@@ -6,6 +6,7 @@ mod look;
 mod openai;
 mod orphans;
 mod quirks;
+mod seals;
 mod traits;
 mod writer;
 

@@ -59,6 +59,10 @@ pub trait Dialect: Sync {
     /// # Errors
     /// When the body is not what the wire allows.
     fn decode_request(&self, params: &Params, body: Value) -> Result<Request, BadField>;
+    /// Whether `body` holds opaque blocks that only their maker can read (see [`crate::Seal`]).
+    fn mentions_seals(&self, _body: &[u8]) -> bool {
+        false
+    }
     /// Writes a whole answer.
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value;
     /// Writes an answer event by event.
@@ -149,6 +153,10 @@ pub trait Protocol: Sync {
     }
     /// Writes a request; what cannot be said is named, never dropped silently.
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded;
+    /// Whether a client's own bytes of this wire will do for `target`, as far as its model decides that.
+    fn takes(&self, _body: &[u8], _target: &Target) -> bool {
+        true
+    }
     /// The edit that makes an untouched streaming request report its usage, where this wire must be asked for it and
     /// the client neither asked nor refused.
     fn usage_edit(&self, _body: &[u8], _peek: &Peek) -> Option<Edit> {
@@ -172,6 +180,10 @@ pub trait Protocol: Sync {
     /// # Errors
     /// When the body is no complete answer of this wire, or is an error with a good status.
     fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault>;
+    /// The opaque blocks in a whole answer or in a frame's data that pass untouched, as a request would bring them.
+    fn seals(&self, _body: &[u8]) -> Vec<String> {
+        Vec::new()
+    }
     /// Path below the provider's base URL that counts a prompt's tokens, where the wire has one.
     fn count_path(&self, _target: &Target) -> Option<String> {
         None

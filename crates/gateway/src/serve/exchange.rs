@@ -65,7 +65,8 @@ async fn answer(
     let ask = read::read(dialect, params, head.headers, body, setup.limits).await?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
-    let mut ask = gateway.turns.recall(&owner, ask, purpose).await?;
+    let ask = gateway.turns.recall(&owner, ask, purpose).await?;
+    let mut ask = gateway.turns.unseal(&owner, ask).await;
     // plan
     let rules = setup.fleet.product(caller.product).rules();
     ask.in_events = rules.takeover.on && rules.takeover.hold_back;

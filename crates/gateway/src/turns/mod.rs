@@ -1,17 +1,20 @@
 //! Turns kept between requests, for the wires whose clients expect that (`Peek::recall`): a request that goes on with
 //! kept turns is made one that says them all, so that whoever is asked needs to know nothing; its answer is kept before
-//! the client hears its end, so that the next request finds it. May touch: the store of turns, on threads that may
+//! the client hears its end, so that the next request finds it. And who made which opaque block, which only its maker
+//! can read. May touch: the store of turns, on threads that may
 //! block. Never here: who is asked; a word of what was said in a log.
 
 mod scribe;
 
 pub(crate) use scribe::Scribe;
 
-use crate::upstream::Ask;
+use crate::tasks::Tasks;
 use crate::upstream::ask::Turn;
+use crate::upstream::{Ask, Sealed};
+use crate::vault::{Vault, Witness};
 use canon::wire::openai_responses::kept;
 use canon::wire::splice;
-use canon::{Fault, FaultKind, Recall};
+use canon::{Fault, FaultKind, Recall, Request};
 use ledger::Name;
 use serde_json::Value;
 use state::{Context, StateError, Store};
@@ -21,13 +24,46 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Turns {
     store: Arc<dyn Store>,
+    vault: Arc<Vault>,
 }
 
 impl Turns {
     /// The turns in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        let vault = Arc::new(Vault::new(Arc::clone(&store)));
+        Self { store, vault }
+    }
+
+    /// Stores who made which opaque block, now and then, until it is time to stop.
+    pub async fn keep_seals(&self, tasks: Tasks) {
+        self.vault.keep(tasks).await;
+    }
+
+    /// Stores the last of that.
+    pub async fn flush(&self) {
+        self.vault.flush().await;
+    }
+
+    /// `ask` of `product` with its opaque blocks known by who made them, and those of its answers watched.
+    pub(crate) async fn unseal(&self, product: &Name, mut ask: Ask) -> Ask {
+        let mut sealed = Sealed::watched(Witness::new(&self.vault, product));
+        let request = if ask.dialect.mentions_seals(&ask.body) { ask.request().ok() } else { None };
+        // What cannot be read is refused later, by whoever has to read it.
+        let Some(request) = request else {
+            ask.sealed = Arc::new(sealed);
+            return ask;
+        };
+        let mut request = Request::clone(&request);
+        let mut seals = Vec::new();
+        request.each_seal(|seal| seals.push(seal.data.clone()));
+        let mut signers = self.vault.signers(product, &seals).await.into_iter();
+        request.each_seal(|seal| {
+            let signer = signers.next().flatten();
+            seal.signer = signer.as_deref().map(str::to_owned);
+            sealed.brings(signer);
+        });
+        ask.read_as(request, sealed)
     }
 
     /// Does `work` with the store, where it may block.

@@ -1,5 +1,6 @@
 //! What a client asked, in both forms: the bytes as they came, and the canon, read once and only when needed.
 
+use super::seals::Sealed;
 use bytes::Bytes;
 use canon::request::State;
 use canon::wire::{Dialect, Params};
@@ -21,6 +22,8 @@ pub struct Ask {
     pub peek: Peek,
     /// What of it is kept between requests; `None`: nothing.
     pub turn: Option<Turn>,
+    /// What is known of its opaque blocks.
+    pub sealed: Arc<Sealed>,
     /// Whether the answer is wanted as events even on the client's own wire.
     pub in_events: bool,
     /// Whether its words are ours, so that the body as it came says something else.
@@ -63,6 +66,7 @@ impl Ask {
             body,
             peek,
             turn: None,
+            sealed: Arc::default(),
             in_events: false,
             rewritten: false,
             canon: OnceLock::new(),
@@ -79,6 +83,7 @@ impl Ask {
             body: Bytes::new(),
             peek: self.peek.clone(),
             turn: self.turn.clone(),
+            sealed: Arc::clone(&self.sealed),
             in_events: true,
             rewritten: true,
             canon: OnceLock::from(Ok(Arc::new(request))),
@@ -89,6 +94,30 @@ impl Ask {
     #[must_use]
     pub const fn is_as_it_came(&self) -> bool {
         !self.rewritten
+    }
+
+    /// Puts `request` in the place of what reading the body gives; `sealed` is what is known of its opaque blocks.
+    #[must_use]
+    pub(crate) fn read_as(mut self, request: Request, sealed: Sealed) -> Self {
+        self.canon = OnceLock::from(Ok(Arc::new(request)));
+        self.sealed = Arc::new(sealed);
+        self
+    }
+
+    /// The request as a provider is told it: opaque blocks that were refused are marked as nobody's.
+    ///
+    /// # Errors
+    /// When the body is not what the dialect allows.
+    pub fn told(&self) -> Result<Arc<Request>, Fault> {
+        let request = self.request()?;
+        if !self.sealed.distrusts() {
+            return Ok(request);
+        }
+        let mut request = Request::clone(&request);
+        request.each_seal(|seal| {
+            seal.signer.get_or_insert_default();
+        });
+        Ok(Arc::new(request))
     }
 
     /// Whether it was made another one than its client wrote, so that its answer must be written anew as well.

@@ -1,6 +1,7 @@
 //! A provider's stream whose bytes pass untouched: cut into whole frames, watched by the wire's `Scan`, handed on.
 //! Only whole frames are handed on, so a break never leaves half an event with the client.
 
+use super::seals::SealWatch;
 use bytes::{Bytes, BytesMut};
 use canon::frame::{Frame, SseReader};
 use canon::wire::{FrameNote, Scan, Seen};
@@ -27,6 +28,8 @@ pub struct RawStream {
     scan: Box<dyn Scan>,
     /// Whether reports of usage are held back, since only we asked for them.
     strip_reports: bool,
+    /// Who notes opaque blocks.
+    watch: Option<SealWatch>,
     first: Option<Piece>,
     over: bool,
 }
@@ -36,8 +39,14 @@ impl RawStream {
     ///
     /// # Errors
     /// When the stream breaks, ends or reports an error before it.
-    pub(super) async fn open(body: Incoming, scan: Box<dyn Scan>, strip_reports: bool) -> Result<Self, Fault> {
-        let mut stream = Self { body: FrameReader::new(body), scan, strip_reports, first: None, over: false };
+    pub(super) async fn open(
+        body: Incoming,
+        scan: Box<dyn Scan>,
+        strip_reports: bool,
+        watch: Option<SealWatch>,
+    ) -> Result<Self, Fault> {
+        let body = FrameReader::new(body);
+        let mut stream = Self { body, scan, strip_reports, watch, first: None, over: false };
         let mut held = BytesMut::new();
         loop {
             let (piece, begun) = stream.read().await?;
@@ -94,6 +103,9 @@ impl RawStream {
                 FrameNote::Quiet | FrameNote::Report => {}
                 FrameNote::Content => begun = true,
                 FrameNote::End => last = true,
+            }
+            if let Some(watch) = &self.watch {
+                watch.bytes(&frame.data);
             }
             passed.add(&frame.raw);
         }

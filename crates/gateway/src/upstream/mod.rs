@@ -10,8 +10,10 @@ pub mod transport;
 
 mod frames;
 mod quota;
+mod seals;
 
 pub use ask::Ask;
 pub use backend::{Backend, BoxFuture, CallTerms, EventStream, Items, Piece, RawStream, Reply, ReplyBody, Timing};
 pub use provider::ProviderRow;
 pub use quota::Quota;
+pub use seals::Sealed;

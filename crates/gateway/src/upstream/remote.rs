@@ -6,6 +6,7 @@ use super::auth::{Identity, Proof, Scheme};
 use super::backend::{Backend, BoxFuture, CallTerms, Items, PassRequest, PassTerms, Reply, ReplyBody, Timing};
 use super::frames::{FrameReader, RawStream};
 use super::quota::{self, Quota};
+use super::seals::SealWatch;
 use super::transport::Transport;
 use crate::clock;
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub struct Remote {
     headers: HeaderMap,
     /// The model's name as JSON.
     model: Vec<u8>,
+    /// Who can read the opaque blocks made there.
+    signer: Arc<str>,
 }
 
 /// A row that no call could be made with.
@@ -96,7 +99,8 @@ impl Remote {
             headers.extend(fixed.clone());
         }
         let model = serde_json::Value::from(config.target.model.as_str()).to_string().into_bytes();
-        Ok(Self { config, proof, transport, whole, streamed, count, headers, model })
+        let signer = Arc::from(config.target.signer.as_str());
+        Ok(Self { config, signer, proof, transport, whole, streamed, count, headers, model })
     }
 
     fn is_same_wire(&self, ask: &Ask) -> bool {
@@ -109,7 +113,9 @@ impl Remote {
             && ask.is_as_it_came()
             && !ask.is_remade()
             && !ask.peek.accent
+            && ask.sealed.fit(&self.signer)
             && !self.config.target.quirks.touch_requests()
+            && self.config.protocol.takes(&ask.body, &self.config.target)
     }
 
     /// Whether the client may hear the provider's own bytes.
@@ -117,12 +123,17 @@ impl Remote {
         self.is_same_wire(ask) && !ask.is_remade() && !ask.in_events
     }
 
+    /// Who notes the opaque blocks of the answer.
+    fn watch(&self, ask: &Ask) -> Option<SealWatch> {
+        SealWatch::new(&ask.sealed, &self.signer, self.config.protocol)
+    }
+
     /// The body to send, and what it could not say.
     fn body(&self, ask: &Ask) -> Result<(Bytes, Vec<Loss>), Fault> {
         if self.passes(ask) {
             return Ok((self.untouched(ask), Vec::new()));
         }
-        let encoded = self.config.protocol.encode_request(&*ask.request()?, &self.config.target);
+        let encoded = self.config.protocol.encode_request(&*ask.told()?, &self.config.target);
         let body = serde_json::to_vec(&encoded.body)
             .map_err(|error| Fault::gateway(FaultKind::Internal, format!("a request could not be written: {error}")))?;
         Ok((body.into(), encoded.losses))
@@ -179,7 +190,9 @@ impl Remote {
 
     /// The provider's own count, which it is asked for on the client's own wire only.
     async fn counted(&self, ask: &Ask, deadline: Instant) -> Result<Option<u64>, Fault> {
-        let Some(uri) = self.count.as_ref().filter(|_| self.is_same_wire(ask)) else { return Ok(None) };
+        let Some(uri) = self.count.as_ref().filter(|_| self.is_same_wire(ask) && ask.sealed.fit(&self.signer)) else {
+            return Ok(None);
+        };
         let answered = tokio::time::timeout_at(deadline.into(), async {
             let request = self.request(ask, self.untouched(ask), uri).await?;
             let (head, body) = self.transport.send(request).await?.into_parts();
@@ -234,16 +247,17 @@ impl Remote {
                 fault.retry_after =
                     fault.retry_after.or_else(|| quota::left(&head.headers).as_ref().and_then(Quota::wait));
             }
+            ask.sealed.judge(&mut fault);
             return Err(fault);
         }
         let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_stream = mime.starts_with("text/event-stream") || mime.starts_with("application/vnd.amazon.eventstream");
         match (ask.peek.stream, is_stream) {
             (true, true) if self.answers_pass(ask) => {
-                let stream = RawStream::open(body, protocol.scan(), !ask.peek.stream_usage).await?;
+                let stream = RawStream::open(body, protocol.scan(), !ask.peek.stream_usage, self.watch(ask)).await?;
                 Ok(ReplyBody::RawStream(Box::new(stream)))
             }
-            (true, true) => Ok(ReplyBody::Events(Box::new(events(protocol, body).await?))),
+            (true, true) => Ok(ReplyBody::Events(Box::new(events(protocol, body, self.watch(ask)).await?))),
             (false, true) => Err(malformed(mime, "a stream where a whole answer was asked for")),
             (_, false) => self.read_whole(ask, mime, body).await,
         }
@@ -259,14 +273,20 @@ impl Remote {
         }
         if self.answers_pass(ask) && !ask.peek.stream {
             let seen = Box::new(self.config.protocol.scan_response(&body)?);
+            if let Some(watch) = self.watch(ask) {
+                watch.bytes(&body);
+            }
             return Ok(ReplyBody::RawWhole { body, seen });
         }
         // Finds an error with a good status before the body is read as an answer.
         self.config.protocol.scan_response(&body)?;
         let value =
             serde_json::from_slice(&body).map_err(|error| malformed(mime, &format!("broken JSON ({error})")))?;
-        let answer =
+        let mut answer =
             self.config.protocol.decode_response(value).map_err(canon::fields::BadField::into_provider_fault)?;
+        if let Some(watch) = self.watch(ask) {
+            answer.choices.iter_mut().for_each(|choice| watch.parts(&mut choice.parts));
+        }
         Ok(ReplyBody::Whole(Box::new(answer)))
     }
 }
@@ -351,7 +371,7 @@ impl Backend for Remote {
         if self.passes(ask) {
             return Ok(Vec::new());
         }
-        Ok(self.config.protocol.encode_request(&*ask.request()?, &self.config.target).losses)
+        Ok(self.config.protocol.encode_request(&*ask.told()?, &self.config.target).losses)
     }
 
     fn call<'a>(&'a self, ask: &'a Arc<Ask>, terms: CallTerms) -> BoxFuture<'a, Result<Reply, Fault>> {
@@ -395,8 +415,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A stream of another wire as events, its first real one in hand.
-async fn events(protocol: &'static dyn Protocol, body: Incoming) -> Result<Items, Fault> {
-    let mut reader = EventReader { body: FrameReader::new(body), decoder: protocol.stream_decoder(), finished: false };
+async fn events(protocol: &'static dyn Protocol, body: Incoming, watch: Option<SealWatch>) -> Result<Items, Fault> {
+    let (body, decoder) = (FrameReader::new(body), protocol.stream_decoder());
+    let mut reader = EventReader { body, decoder, watch, finished: false };
     let mut first = Vec::new();
     while !first.iter().any(is_real) {
         if !reader.read(&mut first).await? {
@@ -426,6 +447,7 @@ fn is_real(event: &Event) -> bool {
 struct EventReader {
     body: FrameReader,
     decoder: Box<dyn canon::wire::StreamDecoder>,
+    watch: Option<SealWatch>,
     finished: bool,
 }
 
@@ -436,6 +458,9 @@ impl EventReader {
         let more = self.frames(out).await;
         if !matches!(more, Ok(true)) {
             self.decoder.end(out);
+        }
+        if let (Some(watch), Some(events)) = (&self.watch, out.get_mut(before..)) {
+            watch.events(events);
         }
         self.finished |= out.iter().skip(before).any(|event| matches!(event, Event::Finish(_)));
         match more {

@@ -9,7 +9,7 @@ use crate::provider::wire::wire;
 use canon::answer;
 use canon::fault::{FaultKind, Side};
 use canon::media::MediaKind;
-use canon::request::{OutputFormat, Part};
+use canon::request::{OutputFormat, Part, each_seal};
 use canon::wire::{DIALECTS, FrameNote, PROTOCOLS, Protocol, splice};
 
 pub(super) fn every_wire_has_fixtures() -> Vec<String> {
@@ -24,6 +24,55 @@ pub(super) fn every_wire_has_fixtures() -> Vec<String> {
         if fixtures.answers.is_empty() || fixtures.streams.is_empty() {
             breaches.push(format!("{}: no answer or stream fixtures", protocol.id()));
         }
+    }
+    breaches
+}
+
+/// What only its maker can read is found in bytes that pass as a full read finds it, and in the requests that bring it.
+pub(super) fn seals() -> Vec<String> {
+    let (mut breaches, mut found) = (Vec::new(), 0);
+    let of = |parts: &mut [Part]| {
+        let mut seals = Vec::new();
+        each_seal(parts, &mut |seal| seals.push(seal.data.clone()));
+        seals
+    };
+    for dialect in DIALECTS {
+        for fixture in fixtures::of(dialect.id().name()).requests {
+            let Ok(mut read) = dialect.decode_request(&params(&fixture.body), fixture.body.clone()) else { continue };
+            let mut brings = false;
+            read.each_seal(|_| brings = true);
+            if brings && !dialect.mentions_seals(fixture.body.to_string().as_bytes()) {
+                breaches.push(format!("{}/request/{}: its opaque blocks are overlooked", dialect.id(), fixture.name));
+            }
+        }
+    }
+    for protocol in PROTOCOLS {
+        let fixtures = fixtures::of(protocol.id().name());
+        let mut compare = |name: &str, mut parts: Vec<Part>, seen: Vec<String>| {
+            for seal in of(&mut parts) {
+                found += 1;
+                if !seal.is_empty() && !seen.contains(&seal) {
+                    breaches.push(format!("{}/{name}: `{seal}` is overlooked in the bytes", protocol.id()));
+                }
+            }
+        };
+        for fixture in fixtures.answers {
+            let Ok(read) = protocol.decode_response(fixture.body.clone()) else { continue };
+            let parts = read.choices.into_iter().flat_map(|choice| choice.parts).collect();
+            compare(&fixture.name, parts, protocol.seals(fixture.body.to_string().as_bytes()));
+        }
+        for fixture in fixtures.streams {
+            let (Ok(frames), Ok(events)) = (frames(*protocol, &fixture.body, &[]), events(*protocol, &fixture.body))
+            else {
+                continue;
+            };
+            let Some(read) = answer::fold(&events) else { continue };
+            let parts = read.choices.into_iter().flat_map(|choice| choice.parts).collect();
+            compare(&fixture.name, parts, frames.iter().flat_map(|frame| protocol.seals(&frame.data)).collect());
+        }
+    }
+    if found == 0 {
+        breaches.push("no fixture holds an opaque block".to_owned());
     }
     breaches
 }

@@ -47,6 +47,7 @@ pub static LAWS: &[Law] = &[
     Law { name: "a fault ends a stream as a fault", breaches: streams::faults },
     Law { name: "a look agrees with a full read", breaches: agree::peeks },
     Law { name: "watching agrees with decoding", breaches: agree::scans },
+    Law { name: "opaque blocks are found in bytes as they are read", breaches: agree::seals },
     Law { name: "errors keep their kind", breaches: agree::errors },
     Law { name: "no request panics", breaches: robust::requests },
     Law { name: "no answer panics", breaches: robust::answers },

@@ -13,7 +13,7 @@ mod usage;
 
 use super::{
     Dialect, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
-    Target, WireId,
+    Target, WireId, seals,
 };
 use crate::Extras;
 use crate::answer::Response;
@@ -36,6 +36,9 @@ const VERTEX_VERSION: &str = "vertex-2023-10-16";
 #[derive(Debug)]
 pub struct AnthropicMessages;
 
+/// Where opaque blocks stand.
+const SEALS: [&str; 2] = ["\"signature\"", "\"redacted_thinking\""];
+
 const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1/messages", kind: RouteKind::Generate },
     Route { method: "POST", path: "/v1/messages/count_tokens", kind: RouteKind::CountTokens },
@@ -56,6 +59,10 @@ impl Dialect for AnthropicMessages {
 
     fn decode_request(&self, _params: &Params, body: Value) -> Result<Request, BadField> {
         request::decode(body)
+    }
+
+    fn mentions_seals(&self, body: &[u8]) -> bool {
+        seals::mentions(body, &SEALS)
     }
 
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
@@ -105,6 +112,14 @@ impl Protocol for AnthropicMessages {
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {
         response::decode(body)
+    }
+
+    fn seals(&self, body: &[u8]) -> Vec<String> {
+        seals::find(body, &SEALS, |fields| match seals::text(fields, "type") {
+            Some("thinking" | "signature_delta") => seals::text(fields, "signature"),
+            Some("redacted_thinking") => seals::text(fields, "data"),
+            _ => None,
+        })
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

@@ -17,7 +17,7 @@ mod usage;
 
 use super::{
     Dialect, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
-    Target, WireId,
+    Target, WireId, seals,
 };
 use crate::answer::Response;
 use crate::facets::Peek;
@@ -34,6 +34,9 @@ pub const ID: WireId = WireId::new("gemini");
 /// Gemini.
 #[derive(Debug)]
 pub struct Gemini;
+
+/// Where opaque blocks stand; requests may spell fields either way.
+const SEALS: [&str; 2] = ["\"thoughtSignature\"", "\"thought_signature\""];
 
 const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1beta/models/{model}:generateContent", kind: RouteKind::Generate },
@@ -59,6 +62,10 @@ impl Dialect for Gemini {
 
     fn decode_request(&self, params: &Params, body: Value) -> Result<Request, BadField> {
         request::decode(params, body)
+    }
+
+    fn mentions_seals(&self, body: &[u8]) -> bool {
+        seals::mentions(body, &SEALS)
     }
 
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
@@ -98,8 +105,18 @@ impl Protocol for Gemini {
         request::encode(request, target)
     }
 
+    /// Calls that another maker's model made bring no signature, which the third generation demands.
+    fn takes(&self, body: &[u8], target: &Target) -> bool {
+        !model::of(&target.model).third || request::is_signed(body)
+    }
+
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {
         response::decode(body)
+    }
+
+    fn seals(&self, body: &[u8]) -> Vec<String> {
+        let found = seals::find(body, &SEALS, |fields| seals::text(fields, "thoughtSignature"));
+        found.into_iter().map(|text| seal::read(text).data).collect()
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

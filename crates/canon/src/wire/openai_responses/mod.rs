@@ -17,7 +17,7 @@ mod usage;
 
 use super::{
     Dialect, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
-    Target, WireId,
+    Target, WireId, seals,
 };
 use crate::answer::Response;
 use crate::facets::Peek;
@@ -32,6 +32,9 @@ pub const ID: WireId = WireId::new("openai-responses");
 /// OpenAI Responses.
 #[derive(Debug)]
 pub struct OpenAiResponses;
+
+/// Where opaque blocks stand; thinking without one is known to its maker by its id.
+const SEALS: [&str; 2] = ["\"encrypted_content\"", "\"rs_"];
 
 const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1/responses", kind: RouteKind::Generate },
@@ -53,6 +56,10 @@ impl Dialect for OpenAiResponses {
 
     fn decode_request(&self, _params: &Params, body: Value) -> Result<Request, BadField> {
         request::decode(body)
+    }
+
+    fn mentions_seals(&self, body: &[u8]) -> bool {
+        seals::mentions(body, &SEALS)
     }
 
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
@@ -87,6 +94,13 @@ impl Protocol for OpenAiResponses {
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {
         response::decode(body)
+    }
+
+    fn seals(&self, body: &[u8]) -> Vec<String> {
+        seals::find(body, &SEALS, |fields| {
+            let thinking = || seals::text(fields, "type").filter(|kind| *kind == "reasoning");
+            seals::text(fields, "encrypted_content").or_else(|| thinking().and_then(|_| seals::text(fields, "id")))
+        })
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

@@ -331,13 +331,27 @@ fn response(text: &str, is_error: bool) -> Value {
     if is_error { json!({"error": text}) } else { json!({"output": text}) }
 }
 
-/// Models of the third generation refuse calls without a signature; one on a turn's first call is enough.
-fn sign(parts: &mut [Value]) {
-    let is_signed = |part: &Value| part.get("functionCall").is_some() && part.get("thoughtSignature").is_some();
-    if parts.iter().any(is_signed) {
-        return;
+/// Whether no turn in `body` calls without a signature. Either spelling of the fields is looked for.
+pub(in crate::wire::gemini) fn is_signed(body: &[u8]) -> bool {
+    let calls = [b"\"functionCall\"".as_slice(), b"\"function_call\""];
+    if calls.iter().all(|call| memchr::memmem::find(body, call).is_none()) {
+        return true;
     }
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return true };
+    let contents = body.get("contents").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    contents.iter().filter_map(|content| content.get("parts")?.as_array()).all(|parts| {
+        let first = parts.iter().find(|part| has(part, "functionCall", "function_call"));
+        first.is_none_or(|first| has(first, "thoughtSignature", "thought_signature"))
+    })
+}
+
+fn has(part: &Value, key: &str, or: &str) -> bool {
+    part.get(key).or_else(|| part.get(or)).is_some()
+}
+
+/// Models of the third generation refuse a turn whose first call has no signature.
+fn sign(parts: &mut [Value]) {
     if let Some(Value::Object(first)) = parts.iter_mut().find(|part| part.get("functionCall").is_some()) {
-        first.insert("thoughtSignature".to_owned(), UNSIGNED.into());
+        first.entry("thoughtSignature").or_insert_with(|| UNSIGNED.into());
     }
 }

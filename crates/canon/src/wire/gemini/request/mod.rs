@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod settings;
 
+pub(super) use contents::is_signed;
 pub(super) use decode::decode;
 pub(super) use encode::encode;
 

@@ -15,6 +15,9 @@ const SOUNDS: [&str; 2] = ["wav", "mp3"];
 /// Most stop texts the wire takes.
 const MOST_STOPS: usize = 4;
 
+/// What a provider that takes thinking back in plain words is said to accept.
+const THINKING: &str = "reasoning_content";
+
 pub(in crate::wire::openai_chat) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut pen = Writer::new(request.origin, ID);
     let request = &*orphans::mend(request, &mut pen);
@@ -215,7 +218,8 @@ fn encode_assistant(parts: &[(usize, &Part)], path: &str, target: &Target, pen: 
                 if seal.is_some() {
                     pen.drop(format!("{at}.signature"));
                 }
-                if (pen.home || target.quirks.accepts("reasoning_content")) && !text.is_empty() {
+                // At home as well: one provider says it, another one of the same wire refuses to hear it.
+                if target.quirks.accepts(THINKING) && !text.is_empty() {
                     fields.insert("reasoning_content".to_owned(), text.clone().into());
                 } else {
                     pen.drop(at.clone());

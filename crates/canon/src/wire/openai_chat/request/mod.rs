@@ -38,6 +38,8 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 }
                 // Mistral's clients number the calls of earlier turns.
                 peek.accent |= value.mentions("\"index\"") || value.mentions("\"prefix\"");
+                // Said by some providers in their answers, refused by others.
+                peek.accent |= value.mentions("\"reasoning_content\"");
                 peek.facets.images = value.mentions("\"image_url\"");
                 peek.facets.audio = value.mentions("\"input_audio\"");
                 peek.facets.documents = value.mentions("\"file_data\"") || value.mentions("\"file_id\"");

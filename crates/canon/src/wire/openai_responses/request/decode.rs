@@ -2,10 +2,10 @@
 
 use crate::Extras;
 use crate::fields::{BadField, Fields};
-use crate::request::{Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
+use crate::request::{Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Seal, Tool, ToolChoice};
 use crate::wire::openai;
-use crate::wire::openai_responses::ID;
 use crate::wire::openai_responses::items::{self, HOME, Item};
+use crate::wire::openai_responses::{ID, ids};
 use serde_json::{Value, json};
 
 /// What in `include` asks for log probabilities.
@@ -93,7 +93,7 @@ fn decode_input(fields: &mut Fields, messages: &mut Vec<Message>) -> Result<(), 
 fn push(item: Item, messages: &mut Vec<Message>) {
     let parts = match item {
         Item::Said(message) => return messages.push(message),
-        Item::Turn(parts) => parts,
+        Item::Turn(parts) => referred(parts),
         Item::Native(body) => {
             let in_turn = messages.last().is_some_and(|last| last.role == Role::Assistant) && !answers_a_call(&body);
             let part = Part::Native { body };
@@ -107,6 +107,16 @@ fn push(item: Item, messages: &mut Vec<Message>) {
         Some(last) if last.role == Role::Assistant => last.parts.extend(parts),
         _ => messages.push(Message::new(Role::Assistant, parts)),
     }
+}
+
+/// Thinking without its encrypted form stands for what its maker keeps under its id: nobody else can read that.
+fn referred(mut parts: Vec<Part>) -> Vec<Part> {
+    let id = parts.first().and_then(items::home_of).and_then(|home| items::home_str(Some(home), "id"));
+    let Some(id) = id.filter(|id| ids::is_theirs("rs", id)).map(str::to_owned) else { return parts };
+    if let Some(Part::Reasoning { seal: seal @ None, .. }) = parts.last_mut() {
+        *seal = Some(Seal { data: id, redacted: true, signer: None });
+    }
+    parts
 }
 
 /// Whether an item that we do not model is the client's answer to a call, which ends the model's turn.

@@ -315,7 +315,9 @@ fn encode_thinking(
     if !content.is_empty() {
         fields.insert("content".to_owned(), Value::Array(content));
     }
-    put(&mut fields, "encrypted_content", seal.map(|seal| seal.data.clone()));
+    // A mere reference is said by the id.
+    let block = seal.map(|seal| seal.data.clone()).filter(|data| Some(data.as_str()) != id);
+    put(&mut fields, "encrypted_content", block);
     pen.extras(&rest, &at(parts.len() - 1), &mut fields);
     out.push(Value::Object(fields));
 }
