@@ -25,7 +25,7 @@ const OTHERS: [(&str, &str); 12] = [
         "A kept answer of the caller's product; `DELETE` forgets it. What another product keeps is not there.",
     ),
     ("GET /v1/responses/ID/input_items", "What was asked in that turn, page by page (`after`, `limit`, `order`)."),
-    ("POST /v1/responses/ID/cancel", "400: only answers given in the background can be cancelled, and none are."),
+    ("POST /v1/responses/ID/cancel", "Ends an answer that is given in the background (`background`)."),
     ("POST /v1/conversations", "Makes a conversation (`items`, `metadata`)."),
     ("GET /v1/conversations/ID", "It; `POST` labels it anew, `DELETE` forgets it and its items."),
     (

@@ -192,6 +192,110 @@ async fn what_is_kept_belongs_to_one_product_and_goes_when_it_is_told_to() {
 }
 
 #[tokio::test]
+async fn an_answer_in_the_background_ends_one_way_or_another() {
+    let provider = Provider::start(Script::default()).await.expect("a provider");
+    let mut stage = Stage::start(&format!("{}{ANONYMOUS}", at("one", &provider, WIRES[1])));
+    let body = json!({"model": "one", "input": "Think nonce-slow", "background": true});
+    let begin = async |stage: &Stage| {
+        let made = ask(stage, "", &body).await;
+        assert_eq!((made.status, &made.json()["status"]), (200, &json!("queued")));
+        format!("{RESPONSES}/{}", made.json()["id"].as_str().expect("an id"))
+    };
+    let status = async |stage: &Stage, path: &str| send(stage, "GET", path, "").await.json()["status"].clone();
+
+    let path = begin(&stage).await;
+    until("it is complete", async || (status(&stage, &path).await == "completed").then_some(())).await;
+    assert_eq!(said(&send(&stage, "GET", &path, "").await.json()), expected_answer("Think nonce-slow"));
+    let arrived = provider.log()[0].arrival.body.clone().expect("kept");
+    assert!(!arrived.contains("background"), "the provider answers as if somebody waited: {arrived}");
+
+    let slow = Rule { pace: Some(provider::Pace { first_ms: 60_000, event_ms: 0 }), ..Rule::default() };
+    provider.script(Script { rules: vec![slow], ..Script::default() });
+    provider.clear_log();
+    let path = begin(&stage).await;
+    until("the provider is asked", async || (provider.open() > 0).then_some(())).await;
+    assert_eq!(status(&stage, &path).await, "in_progress");
+    let id = path.rsplit('/').next().expect("an id").to_owned();
+    let early = ask(&stage, "", &json!({"model": "one", "input": "Go on", "previous_response_id": id})).await;
+    assert_eq!((early.status, &early.json()["error"]["param"]), (400, &json!("previous_response_id")));
+    for _ in 0..2 {
+        let cancelled = send(&stage, "POST", &format!("{path}/cancel"), "").await;
+        assert_eq!((cancelled.status, &cancelled.json()["status"]), (200, &json!("cancelled")));
+    }
+    settled(&provider).await;
+    assert_eq!(provider.log()[0].end.outcome, provider::Outcome::ClientLeft, "the call for it was ended");
+
+    let gone = begin(&stage).await;
+    assert_eq!(send(&stage, "DELETE", &gone, "").await.status, 200);
+    assert_eq!(send(&stage, "GET", &gone, "").await.status, 404);
+    let lost = begin(&stage).await;
+    stage.process.kill().expect("it runs");
+    stage.restart();
+    let failed = send(&stage, "GET", &lost, "").await.json();
+    assert_eq!((&failed["status"], &failed["error"]["code"]), (&json!("failed"), &json!("server_error")));
+    settled(&provider).await;
+    provider.script(Script {
+        rules: vec![Rule {
+            fault: Some(provider::Fault::Status { status: 503, retry_after: None, trouble: None }),
+            ..Rule::default()
+        }],
+        ..Script::default()
+    });
+    let failing = begin(&stage).await;
+    until("it failed", async || (status(&stage, &failing).await == "failed").then_some(())).await;
+    // A product whose conversation it belongs to hears of it when it is complete.
+    provider.script(Script::default());
+    let made = stage.client().post("/v1/conversations", "", &json!({})).await.expect("an answer").json();
+    let conversation = format!("/v1/conversations/{}/items", made["id"].as_str().expect("an id"));
+    let body = json!({"model": "one", "input": "In it", "background": true, "conversation": made["id"]});
+    ask(&stage, "", &body).await;
+    let items = until("both items are there", async || {
+        let items = send(&stage, "GET", &conversation, "").await.json()["data"].clone();
+        (items.as_array().expect("a list").len() == 2).then_some(items)
+    });
+    assert_eq!(items.await[1]["content"][0]["text"], "In it");
+}
+
+#[tokio::test]
+async fn what_two_makers_said_is_kept_as_the_client_heard_it() {
+    let cut = Rule {
+        when: When { model: Some("model-cut".to_owned()), ..When::default() },
+        fault: Some(provider::Fault::Cut { after: 6, close: false }),
+        ..Rule::default()
+    };
+    let pace = Rule { pace: Some(provider::Pace { first_ms: 0, event_ms: 2 }), ..Rule::default() };
+    let provider = Provider::start(Script { rules: vec![cut, pace], ..Script::default() }).await.expect("a provider");
+    let wire = |id: &str| WIRES.iter().copied().find(|wire| wire.id() == id).expect("listed");
+    let mut rules =
+        at("cut", &provider, wire("openai-responses")) + &at("whole", &provider, wire("anthropic-messages"));
+    rules.push_str(
+        "[product.default]\nanonymous = true\nsubstitute = \"free\"\naliases = { both = [\"cut\", \"whole\"] }\n",
+    );
+    let stage = Stage::start(&rules);
+    let body = json!({"model": "both", "input": "Tell nonce-broken", "stream": true});
+    let answer = ask(&stage, "", &body).await;
+    let one = response(&answer, true);
+    assert_eq!(said(&one), expected_answer("Tell nonce-broken"));
+    let rows =
+        stage.rows("both attempts", |rows| rows.len() == 2 && rows.iter().all(|row| row.outcome.is_final())).await;
+    assert_eq!(rows[1].mode, ledger::Mode::Takeover);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let first: Value =
+        serde_json::from_str(text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event"))
+            .expect("JSON");
+    assert_eq!(first["response"]["id"], one["id"], "one answer, one id");
+    let kept = send(&stage, "GET", &format!("{RESPONSES}/{}", one["id"].as_str().expect("an id")), "").await;
+    assert_eq!(kept.json(), one);
+    provider.clear_log();
+    let two = json!({"model": "whole", "input": "And nonce-two", "previous_response_id": one["id"]});
+    assert_eq!(said(&response(&ask(&stage, "", &two).await, false)), expected_answer("And nonce-two"));
+    assert!(
+        provider.log()[0].arrival.body.as_deref().expect("kept").contains("nonce-broken is"),
+        "all of it is said again"
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_keeps_nothing_says_so() {
     let provider = Provider::start(Script::default()).await.expect("a provider");
     let rules = at("one", &provider, WIRES[1]) + ANONYMOUS + "[state]\nretention_days = 0\n";

@@ -102,11 +102,23 @@ def a_conversation():
 
 
 @story
+def in_the_background():
+    made = client.responses.create(input=SAY, background=True, **few)
+    assert made.status == "queued" and made.background and not made.output, made
+    while (now := client.responses.retrieve(made.id)).status in ("queued", "in_progress"):
+        pass
+    assert now.status in ("completed", "incomplete") and now.background and now.output_text and now.id == made.id, now
+    assert client.responses.cancel(made.id) == now
+    assert client.responses.create(input=SAY, previous_response_id=made.id, **few).output_text
+
+
+@story
 def what_is_not_offered_is_said():
     made = client.responses.create(input=SAY, **few)
     for ask in (
         lambda: client.responses.cancel(made.id),
-        lambda: client.responses.create(input=SAY, background=True, **few),
+        lambda: client.responses.create(input=SAY, background=True, store=False, **few),
+        lambda: client.responses.create(input=SAY, background=True, stream=True, **few),
         lambda: client.responses.create(input=SAY, previous_response_id=made.id, conversation="conv_1", **few),
         lambda: list(client.responses.input_items.list(made.id, limit=0)),
     ):

@@ -55,6 +55,12 @@ impl Recall {
     pub fn goes_on(&self) -> bool {
         self.previous.is_some() || self.conversation.is_some() || self.names_items
     }
+
+    /// Whether a provider must be told something else than the client said.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.goes_on() || self.background
+    }
 }
 
 /// What a request needs of whoever answers it.

@@ -155,3 +155,23 @@ fn what_clients_of_mistral_say_is_heard_and_told_to_others_in_their_words() {
     assert_eq!(body["messages"][1]["tool_calls"][0].get("index"), None);
     assert!(encoded.losses.is_empty(), "{:?}", encoded.losses);
 }
+
+#[test]
+fn thinking_in_plain_words_is_told_only_where_the_provider_takes_it() {
+    let dialect = wire::dialect("openai-chat").expect("listed");
+    let body = serde_json::json!({"model": "m", "messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "Yes.", "reasoning_content": "hm"},
+        {"role": "user", "content": "and?"},
+    ]});
+    assert!(dialect.peek(&Params::default(), body.to_string().as_bytes()).expect("valid").accent);
+    let request = dialect.decode_request(&Params::default(), body).expect("valid");
+    for takes in [false, true] {
+        let mut target = wire::Target { model: "m".to_owned(), ..wire::Target::default() };
+        target.quirks.accepts.extend(takes.then(|| "reasoning_content".to_owned()));
+        let encoded = wire::protocol("openai-chat").expect("listed").encode_request(&request, &target);
+        assert_eq!(encoded.body["messages"][1].get("reasoning_content").is_some(), takes);
+        let losses: Vec<String> = encoded.losses.iter().map(ToString::to_string).collect();
+        assert_eq!(losses.join(", "), if takes { "" } else { "messages[1].content[0]" });
+    }
+}

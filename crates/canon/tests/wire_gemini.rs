@@ -769,3 +769,23 @@ fn tools_of_the_provider_are_natives() {
     let natives = request.tools.iter().filter(|tool| matches!(tool, Tool::Native { .. })).count();
     assert_eq!((natives, request.tools.len()), (3, 5));
 }
+
+#[test]
+fn bytes_will_do_for_a_model_that_demands_signatures_only_with_them() {
+    let call = |key: &str, signed: bool| {
+        let mut part = json!({key: {"name": "f", "args": {}}});
+        if signed {
+            part["thoughtSignature"] = "AAAA".into();
+        }
+        json!({"contents": [{"role": "user", "parts": [{"text": "\"functionCall\""}]}, {"role": "model", "parts": [part]}]})
+    };
+    let takes = |body: &Value, model: &str| {
+        let target = Target { model: model.to_owned(), ..Target::default() };
+        protocol("gemini").takes(body.to_string().as_bytes(), &target)
+    };
+    for key in ["functionCall", "function_call"] {
+        assert!(takes(&call(key, true), "gemini-3-pro") && takes(&call(key, false), "gemini-2.5-pro"));
+        assert!(!takes(&call(key, false), "gemini-3-pro"));
+    }
+    assert!(takes(&json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}), "gemini-3-pro"));
+}

@@ -690,3 +690,28 @@ fn seals_go_to_their_signer_only() {
     assert!(!encoded.body.to_string().contains("gAAAAABp"));
     assert_eq!(losses(&encoded), ["messages[3].content[0].signature", "messages[3].content[0]"]);
 }
+
+#[test]
+fn thinking_that_its_maker_keeps_is_known_to_the_maker_only() {
+    let body = json!({"model": "m", "input": [
+        {"type": "message", "role": "user", "content": "hi"},
+        {"type": "reasoning", "id": "rs_68af", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "role": "assistant", "content": "Yes."},
+    ]});
+    assert!(dialect(WIRE).mentions_seals(body.to_string().as_bytes()));
+    let mut request = read(WIRE, &body);
+    assert_eq!(write(WIRE, &request).body["input"][1], body["input"][1], "nobody knows better: it goes home");
+    for (signer, said) in [("me", true), ("someone else", false)] {
+        let mut found = Vec::new();
+        request.each_seal(|seal| {
+            found.push(seal.data.clone());
+            seal.signer = Some(signer.to_owned());
+        });
+        assert_eq!(found, ["rs_68af"]);
+        let encoded = write(WIRE, &request);
+        assert_eq!(encoded.body.to_string().contains("rs_68af"), said, "{}", encoded.body);
+        assert_eq!(encoded.losses.is_empty(), said, "{:?}", encoded.losses);
+        assert_eq!(encoded.body["input"][1].get("encrypted_content"), None);
+    }
+    assert_eq!(protocol(WIRE).seals(br#"{"output":[{"type":"reasoning","id":"rs_68af","summary":[]}]}"#), ["rs_68af"]);
+}

@@ -4,7 +4,7 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{count, kept, pass, read, system};
+use super::{background, count, kept, pass, read, system};
 use crate::clock;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
@@ -86,7 +86,11 @@ async fn answer(
         ask,
         deadline,
     };
-    let underway = Arc::new(run).carry_out(&plan).await?;
+    let run = Arc::new(run);
+    if run.ask.in_background() {
+        return background::begin(run, plan, (owner, id), scribe, place).await;
+    }
+    let underway = run.carry_out(&plan).await?;
     // reply (and tap, which goes along with the answer)
     Ok(reply::reply(underway, (id, scribe), place).await)
 }

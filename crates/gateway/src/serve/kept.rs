@@ -137,24 +137,28 @@ impl Visit<'_> {
         };
         let (product, wanted) = (self.product.clone(), id.clone());
         if matches!(door, Door::ForgetAnswer(_)) {
+            self.turns.cancel(&product, id).await;
             let gone = self.turns.with(move |store| store.delete_answer(&product, &wanted)).await?;
             return if gone { Ok(kept::deleted("response", id)) } else { Err(nothing("Response", id)) };
         }
+        if matches!(door, Door::Cancel(_)) {
+            self.turns.cancel(&product, id).await;
+        }
         let answer = self.turns.with(move |store| store.answer(&product, &wanted)).await?;
         let answer = answer.ok_or_else(|| nothing("Response", id))?;
+        let body = self.turns.as_it_stands(&self.product, answer.body);
         match door {
             Door::Asked(_) => self.page(answer.asked),
-            Door::Cancel(_) => {
-                let message =
-                    "Only a response that is answered in the background can be cancelled; this one is complete.";
+            Door::Cancel(_) if !kept::is_background(&body) => {
+                let message = "Only a response that is answered in the background can be cancelled.";
                 Err(Fault::client(FaultKind::Invalid, message))
             }
+            Door::Cancel(_) => Ok(kept::response(body, answer.answered)),
             _ if pairs(self.query).any(|pair| pair == ("stream", "true")) => {
-                let message =
-                    "Only a response that is answered in the background can be streamed again: leave `stream` out.";
+                let message = "A kept response is not streamed again: leave `stream` out.";
                 Err(Fault::client(FaultKind::Invalid, message).at("stream"))
             }
-            _ => Ok(kept::response(answer.body, answer.answered)),
+            _ => Ok(kept::response(body, answer.answered)),
         }
     }
 

@@ -25,7 +25,9 @@ pub(super) async fn reply(
     let ask = Arc::clone(&underway.run.ask);
     let mut headers = HeaderMap::with_capacity(8);
     describe(&underway.begun, &mut headers);
-    let terms = terms(&ask, &underway.begun.body, id);
+    // Bytes that pass name the provider's model, and so must whatever has to be written behind them.
+    let raw = matches!(underway.begun.body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
+    let terms = terms(&ask, raw, id);
     let body = match underway.begun.body {
         ReplyBody::RawWhole { body, seen } => {
             underway.begun.watched.sent(body.len());
@@ -62,17 +64,16 @@ async fn keep(scribe: Option<Scribe>, body: &[u8]) {
     }
 }
 
-fn terms(ask: &Ask, body: &ReplyBody, id: RequestId) -> StreamTerms {
-    // Bytes that pass name the provider's model, and so must whatever has to be written behind them.
-    let raw = matches!(body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
+/// What the answer's encoder must know. `raw`: it only writes what stands behind bytes that passed.
+pub(super) fn terms(ask: &Ask, raw: bool, id: RequestId) -> StreamTerms {
     let own = id.text();
     let own = own.trim_start_matches("req_");
     StreamTerms {
         model: if raw { String::new() } else { ask.peek.model.clone().unwrap_or_default() },
         usage: ask.peek.stream_usage,
         created: clock::unix_micros() / 1_000_000,
-        // What is kept, is kept under an id of ours.
-        id: if ask.turn.is_some() { format!("resp_{own}") } else { own.to_owned() },
+        // What is kept, is kept under an id of ours; in bytes that pass it has the provider's.
+        id: if ask.turn.is_some() && !raw { format!("resp_{own}") } else { own.to_owned() },
         // Only an answer that we write ourselves can echo the request.
         request: if raw || ask.peek.stream { None } else { ask.echo().ok() },
     }

@@ -4,8 +4,10 @@
 //! can read. May touch: the store of turns, on threads that may
 //! block. Never here: who is asked; a word of what was said in a log.
 
+mod background;
 mod scribe;
 
+use background::Waiting;
 pub(crate) use scribe::Scribe;
 
 use crate::tasks::Tasks;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 pub struct Turns {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
+    waiting: Arc<Waiting>,
 }
 
 impl Turns {
@@ -32,7 +35,7 @@ impl Turns {
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         let vault = Arc::new(Vault::new(Arc::clone(&store)));
-        Self { store, vault }
+        Self { store, vault, waiting: Arc::default() }
     }
 
     /// Stores who made which opaque block, now and then, until it is time to stop.
@@ -94,13 +97,12 @@ impl Turns {
     /// When it stands on something that is not kept here, or is wrong.
     pub(crate) async fn recall(&self, product: &Name, ask: Ask, (answers, keeps): (bool, bool)) -> Result<Ask, Fault> {
         let Some(recall) = ask.peek.recall.clone() else { return Ok(ask) };
-        if recall.background {
-            let message = "answering in the background is not offered: leave `background` out, and stream long answers";
-            return Err(Fault::client(FaultKind::Invalid, message).at("background"));
-        }
         let keep = answers && keeps && recall.store != Some(false);
+        if recall.background && answers {
+            background::allowed(&ask, keep)?;
+        }
         let said = ask.body.clone();
-        let body = if recall.goes_on() {
+        let body = if recall.is_ours() {
             let mut body = parse(&said)?;
             let earlier = self.earlier(product, &recall).await?;
             let found = self.named(product, &body).await?;
@@ -127,19 +129,26 @@ impl Turns {
     async fn earlier(&self, product: &Name, recall: &Recall) -> Result<Vec<Value>, Fault> {
         let (owner, previous, conversation) = (product.clone(), recall.previous.clone(), recall.conversation.clone());
         let context = self.with(move |store| {
-            Ok(match (previous, conversation) {
-                (Some(previous), _) => store.up_to(&owner, &previous)?,
+            Ok(Ok(match (previous, conversation) {
+                (Some(previous), _) => match store.answer(&owner, &previous)? {
+                    Some(answer) if !background::is_complete(&answer.body) => return Ok(Err(previous)),
+                    _ => store.up_to(&owner, &previous)?,
+                },
                 (None, Some(id)) => store.items(&owner, &id)?.map_or(Context::Missing(id), Context::Items),
                 (None, None) => Context::Items(Vec::new()),
-            })
+            }))
         });
         match context.await? {
-            Context::Items(items) => Ok(items),
-            Context::Missing(id) if recall.previous.is_some() => {
+            Ok(Context::Items(items)) => Ok(items),
+            Err(id) => {
+                let message = format!("Response with id '{id}' is not complete: go on with it when it is.");
+                Err(Fault::client(FaultKind::Invalid, message).at("previous_response_id"))
+            }
+            Ok(Context::Missing(id)) if recall.previous.is_some() => {
                 let message = format!("Previous response with id '{id}' not found.");
                 Err(Fault::client(FaultKind::NotFound, message).at("previous_response_id"))
             }
-            Context::Missing(id) => {
+            Ok(Context::Missing(id)) => {
                 Err(Fault::client(FaultKind::NotFound, format!("Conversation with id '{id}' not found."))
                     .at("conversation"))
             }
@@ -159,6 +168,11 @@ impl Turns {
             Some(id) => Err(Fault::client(FaultKind::NotFound, format!("Item with id '{id}' not found.")).at("input")),
         }
     }
+}
+
+/// What makes the ids of items asked under `id` (of a request or its answer) their own.
+fn mark(id: &str) -> String {
+    format!("_{}i", id.split_once('_').map_or(id, |(_, own)| own))
 }
 
 /// A body as a tree.

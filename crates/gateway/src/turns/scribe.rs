@@ -1,7 +1,7 @@
 //! Watches an answer on its way to the client and keeps it. The client's own bytes are read, so that what is kept is
 //! what was heard, whoever said it.
 
-use super::{Turns, parse};
+use super::{Turns, mark, parse};
 use crate::clock;
 use crate::upstream::Ask;
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Scribe {
         let (said, recall, product, request) =
             (self.said.clone(), self.recall.clone(), self.product.clone(), self.request);
         let kept = self.turns.with(move |store| {
-            let mark = format!("_{}i", request.text().trim_start_matches("req_"));
+            let mark = mark(&request.text());
             let asked = parse(&said).map_err(|fault| fault.message);
             let asked = asked.and_then(|body| kept::asked(&body, &mark).map_err(|wrong| wrong.to_string()));
             let answered = kept::answered(&mut response);

@@ -123,7 +123,13 @@ impl Ask {
     /// Whether it was made another one than its client wrote, so that its answer must be written anew as well.
     #[must_use]
     pub fn is_remade(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| turn.recall.goes_on())
+        self.turn.as_ref().is_some_and(|turn| turn.recall.is_ours())
+    }
+
+    /// Whether its client does not wait for the answer.
+    #[must_use]
+    pub fn in_background(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.recall.background)
     }
 
     /// The request as its client knows it, for wires that repeat it in their answers.
@@ -133,9 +139,13 @@ impl Ask {
     pub fn echo(&self) -> Result<Arc<Request>, Fault> {
         let request = self.request()?;
         let Some(turn) = self.turn.as_ref().filter(|_| self.is_remade()) else { return Ok(request) };
-        let Recall { store, previous, conversation, .. } = turn.recall.clone();
-        let state = State { store, previous, conversation: conversation.map(Into::into) };
-        Ok(Arc::new(Request { state, ..Request::clone(&request) }))
+        let Recall { store, previous, conversation, background, .. } = turn.recall.clone();
+        let mut echo = Request::clone(&request);
+        echo.state = State { store, previous, conversation: conversation.map(Into::into) };
+        if background {
+            echo.extras.insert("background".to_owned(), true.into());
+        }
+        Ok(Arc::new(echo))
     }
 
     /// The request in the canon; read at most once.

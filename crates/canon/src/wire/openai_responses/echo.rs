@@ -11,7 +11,7 @@ use crate::{Extras, Request};
 use serde_json::{Value, json};
 
 /// What answers say of kept turns.
-const STATE: [&str; 3] = ["store", "previous_response_id", "conversation"];
+const STATE: [&str; 4] = ["background", "store", "previous_response_id", "conversation"];
 
 /// Writes response objects of one answer.
 #[derive(Debug)]

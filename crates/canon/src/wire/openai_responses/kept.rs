@@ -2,14 +2,16 @@
 //! them, and the objects of the doors around them. Pure; where they are kept is the gateway's business. Shapes after
 //! the official SDK's types (`openai` 3.57 for Python, `types/responses` and `types/conversations`).
 
-use super::ids;
-use super::items;
+use super::echo::{Echo, State};
 use super::request::decode::ENCRYPTED;
+use super::{fault, ids, items};
 use crate::Extras;
+use crate::event::Head;
 use crate::facets::Peek;
+use crate::fault::Fault;
 use crate::fields::{BadField, Fields};
-use crate::wire::Edit;
 use crate::wire::look;
+use crate::wire::{Edit, StreamTerms};
 use serde_json::{Value, json};
 
 /// Items on a page where the client does not say.
@@ -121,14 +123,14 @@ fn is_reference(item: &Value) -> bool {
     }
 }
 
-/// The request `body` as one that needs nothing kept: `earlier` items stand before its own, `find` says those that it
+/// The request `body` as one that needs nothing kept and is answered while its client waits: `earlier` items stand before its own, `find` says those that it
 /// only names, and no id of a kept item goes out.
 ///
 /// # Errors
 /// When the input is not what the wire allows.
 pub fn go_on(body: Value, earlier: Vec<Value>, find: impl Fn(&str) -> Option<Value>) -> Result<Value, BadField> {
     let mut fields = Fields::of(body, "")?.rest();
-    for key in ["previous_response_id", "conversation"] {
+    for key in ["previous_response_id", "conversation", "background"] {
         fields.shift_remove(key);
     }
     let mut input: Vec<Value> = earlier.into_iter().map(anew).collect();
@@ -143,7 +145,9 @@ pub fn go_on(body: Value, earlier: Vec<Value>, find: impl Fn(&str) -> Option<Val
         }
         Some(_) => return Err(BadField::new("input", "must be a string or a list of items")),
     }
-    fields.insert("input".to_owned(), Value::Array(input));
+    if !input.is_empty() || !fields.contains_key("prompt") {
+        fields.insert("input".to_owned(), Value::Array(input));
+    }
     Ok(Value::Object(fields))
 }
 
@@ -212,6 +216,35 @@ pub fn ask_for_seals(body: &[u8], peek: &Peek) -> Option<Edit> {
         None | Some("") => Some((at, format!("[{word}]").into_bytes())),
         Some(inner) => Some((at, format!("[{inner},{word}]").into_bytes())),
     }
+}
+
+/// The response object of an answer that does not stand complete: `queued`, or `failed` for a reason.
+#[must_use]
+pub fn standing(terms: &StreamTerms, status: &str, fault: Option<&Fault>) -> Value {
+    let error = fault.map(fault::encode_failed);
+    Echo::new(&Head::default(), terms).object(State { status, error, ..State::default() })
+}
+
+/// How a kept answer stands.
+#[must_use]
+pub fn status(response: &Value) -> &str {
+    response.get("status").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The kept answer in another state.
+#[must_use]
+pub fn restated(mut response: Value, status: &str, fault: Option<&Fault>) -> Value {
+    response["status"] = status.into();
+    if let Some(fault) = fault {
+        response["error"] = fault::encode_failed(fault);
+    }
+    response
+}
+
+/// Whether an answer was, or is to be, given in the background.
+#[must_use]
+pub fn is_background(response: &Value) -> bool {
+    response.get("background") == Some(&Value::Bool(true))
 }
 
 /// The response object that a frame ends a stream with.
