@@ -2,12 +2,16 @@
 //! roles. `DIALECTS` are spoken by clients to us, `PROTOCOLS` by us to providers. A wire knows JSON layouts and
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
+mod call_ids;
+mod closed;
 mod look;
+mod marks;
 mod openai;
 mod orphans;
 mod quirks;
 mod seals;
 mod traits;
+mod turns;
 mod writer;
 
 pub mod anthropic_messages;

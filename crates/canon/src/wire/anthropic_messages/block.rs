@@ -6,6 +6,7 @@ use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Citation, Part, Seal};
+use crate::wire::turns::{Blocks, Kind};
 use serde_json::{Value, json};
 
 /// Reads content: a string, or a list of blocks.
@@ -172,4 +173,45 @@ pub(super) fn typed(kind: &str) -> Extras {
     let mut body = Extras::new();
     body.insert("type".to_owned(), kind.into());
     body
+}
+
+/// The blocks of this wire, for the rules between turns.
+pub(super) struct Anthropic;
+
+impl Blocks for Anthropic {
+    fn kind(block: &Value) -> Kind {
+        match block.get("type").and_then(Value::as_str) {
+            Some("text") => Kind::Text,
+            Some("thinking" | "redacted_thinking") => Kind::Thinking,
+            Some("tool_use") => Kind::Call,
+            Some("tool_result") => Kind::Result,
+            _ => Kind::Other,
+        }
+    }
+
+    fn id(block: &Value) -> Option<&str> {
+        block.get("id").or_else(|| block.get("tool_use_id"))?.as_str()
+    }
+
+    fn name(block: &Value) -> Option<&str> {
+        block.get("name")?.as_str()
+    }
+
+    fn text(words: &str) -> Value {
+        Value::Object(text(words, &[], false))
+    }
+
+    fn failure(id: &str, words: &str) -> Value {
+        json!({"type": "tool_result", "tool_use_id": id, "content": words, "is_error": true})
+    }
+
+    fn words(result: &Value) -> String {
+        match result.get("content") {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(blocks)) => {
+                blocks.iter().filter_map(|block| block.get("text")?.as_str()).collect::<Vec<_>>().join("\n")
+            }
+            _ => String::new(),
+        }
+    }
 }

@@ -2,15 +2,15 @@
 //! At home the client's own words stand as they are, so that the provider judges them and not we.
 
 use super::ink::Ink;
-use super::{messages, settings, turns};
+use super::{messages, settings};
 use crate::Extras;
 use crate::request::{OutputFormat, Request, Tool, ToolChoice};
+use crate::wire::anthropic_messages::block::Anthropic;
+use crate::wire::closed::JSON_MODE;
+use crate::wire::turns::{self, Turn};
 use crate::wire::writer::put;
 use crate::wire::{Encoded, Target};
 use serde_json::{Value, json};
-
-/// The instruction that stands in for a JSON mode, which the wire has not.
-const JSON_MODE: &str = "Answer with one JSON object and nothing else: no prose, no code fence.";
 
 pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut ink = Ink::new(request, target);
@@ -20,7 +20,7 @@ pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Ta
         ink.pen.emulate("response_format");
         system.push(json!({"type": "text", "text": JSON_MODE}));
     }
-    turns::mend(&mut turns, &mut system, &mut ink);
+    turns::mend::<Anthropic>(&mut turns, &mut system, target.quirks.no_prefill, &mut ink.pen);
     let limits = settings::limits(request, &turns, &mut ink);
 
     let mut body = Extras::new();
@@ -30,7 +30,7 @@ pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Ta
         body.insert("system".to_owned(), messages::plain_or_list(system));
     }
     put_tools(request, tools, &turns, &mut ink, &mut body);
-    body.insert("messages".to_owned(), turns.into_iter().map(turns::Turn::into_value).collect());
+    body.insert("messages".to_owned(), turns.into_iter().map(messages::into_value).collect());
     settings::thinking(request, &limits, &mut ink, &mut body);
     settings::output(&request.output, &mut ink, &mut body);
     settings::sampling(&request.sampling, &limits, &mut ink, &mut body);
@@ -79,12 +79,12 @@ fn input_schema(parameters: Option<&Value>, home: bool) -> Value {
     }
 }
 
-fn put_tools(request: &Request, tools: Vec<Value>, turns: &[turns::Turn], ink: &mut Ink<'_>, body: &mut Extras) {
+fn put_tools(request: &Request, tools: Vec<Value>, turns: &[Turn], ink: &mut Ink<'_>, body: &mut Extras) {
     if !tools.is_empty() {
         body.insert("tools".to_owned(), Value::Array(tools));
     } else if !ink.pen.home {
         // Calls in the history want their tools declared; nobody may call them now.
-        let names = turns::called(turns);
+        let names = turns::called::<Anthropic>(turns);
         if !names.is_empty() {
             ink.pen.emulate("tools");
             let tools = names.iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect();

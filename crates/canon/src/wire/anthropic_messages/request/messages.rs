@@ -1,11 +1,11 @@
 //! Writing the conversation: instructions on top, then turns of the user and the assistant.
 
 use super::ink::Ink;
-use super::turns::Turn;
 use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{Message, Part, Request, Role, Seal};
 use crate::wire::anthropic_messages::block;
+use crate::wire::turns::Turn;
 use crate::wire::writer::put;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -70,6 +70,15 @@ fn encode_turn(role: &'static str, message: &Message, path: &str, ink: &mut Ink<
         return;
     }
     turns.push(Turn { role, blocks, extras });
+}
+
+/// A turn as a message.
+pub(super) fn into_value(turn: Turn) -> Value {
+    let mut body = Extras::new();
+    body.insert("role".to_owned(), turn.role.into());
+    body.insert("content".to_owned(), plain_or_list(turn.blocks));
+    body.extend(turn.extras);
+    Value::Object(body)
 }
 
 /// One text alone is written as a string, as most clients do.

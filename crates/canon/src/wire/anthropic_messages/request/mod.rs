@@ -4,9 +4,7 @@ mod decode;
 mod encode;
 mod ink;
 mod messages;
-mod schema;
 mod settings;
-mod turns;
 
 pub(super) use decode::decode;
 pub(super) use encode::encode;

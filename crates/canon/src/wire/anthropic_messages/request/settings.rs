@@ -1,11 +1,11 @@
 //! Writing everything beside the conversation: limits, thinking, structured output, sampling, who asks.
 
 use super::ink::Ink;
-use super::schema;
-use super::turns::{self, Turn};
 use crate::Extras;
 use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling, ToolChoice};
-use crate::wire::anthropic_messages::block;
+use crate::wire::anthropic_messages::block::{self, Anthropic};
+use crate::wire::closed;
+use crate::wire::turns::{self, Turn};
 use crate::wire::writer::put;
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub(super) fn limits(request: &Request, turns: &[Turn], ink: &mut Ink<'_>) -> Li
     if matches!(thinking, Thinking::Budget(_)) {
         let forced = matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Function(_)));
         // Both are refused with a budget. Who forces a call at home has it judged there.
-        if turns::loop_without_thinking(turns) || (forced && !ink.pen.home && !request.tools.is_empty()) {
+        if turns::loop_without_thinking::<Anthropic>(turns) || (forced && !ink.pen.home && !request.tools.is_empty()) {
             ink.pen.drop("thinking");
             thinking = Thinking::Unsaid;
         }
@@ -220,7 +220,7 @@ pub(super) fn output(output: &OutputFormat, ink: &mut Ink<'_>, body: &mut Extras
     let OutputFormat::Schema { name, description, schema, strict } = output else { return };
     let mut schema = schema.clone();
     if !ink.pen.home {
-        if schema::close(&mut schema) {
+        if closed::close(&mut schema) {
             ink.pen.weaken("response_format.schema");
         }
         if *strict == Some(false) {

@@ -1,9 +1,13 @@
-//! JSON schemas for structured output: the wire demands closed objects and knows only a part of JSON Schema.
+//! JSON schemas for wires whose structured output demands closed objects and knows only a part of JSON Schema, and
+//! what stands in for a JSON mode where a wire has none.
 
 use crate::Extras;
 use serde_json::Value;
 
-/// Keywords that the wire refuses; their meaning moves into the description, where the model may heed it.
+/// The instruction that stands in for a JSON mode.
+pub(super) const JSON_MODE: &str = "Answer with one JSON object and nothing else: no prose, no code fence.";
+
+/// Keywords that such wires refuse; their meaning moves into the description, where the model may heed it.
 const REFUSED: [&str; 14] = [
     "minimum",
     "maximum",
@@ -21,7 +25,7 @@ const REFUSED: [&str; 14] = [
     "propertyNames",
 ];
 
-/// Closes every object of `schema` and moves what the wire refuses; whether anything changed.
+/// Closes every object of `schema` and moves what is refused; whether anything changed.
 pub(super) fn close(schema: &mut Value) -> bool {
     let Value::Object(map) = schema else { return false };
     let mut changed = false;
