@@ -1,16 +1,21 @@
-//! Bytes to frames: server-sent events. A frame is complete or it is not there; where the bytes break does not
-//! matter. Lines end only at `\n`, `\r\n` or `\r`, never at other Unicode breaks, which are legal inside JSON.
+//! Bytes to frames: server-sent events here, AWS's binary messages in `event_stream`. A frame is complete or it is not
+//! there; where the bytes break does not matter. Lines end only at `\n`, `\r\n` or `\r`, never at other Unicode breaks,
+//! which are legal inside JSON.
+
+mod event_stream;
+
+pub use event_stream::{BadMessage, ERROR_EVENT, EventStreamReader, write_event, write_exception};
 
 use bytes::{Bytes, BytesMut};
 
-/// One complete server-sent event.
+/// One complete event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The bytes as they came, the closing blank line included.
+    /// The bytes as they came, a server-sent event's closing blank line included.
     pub raw: Bytes,
-    /// The `event:` name; empty when absent.
+    /// The `event:` name, or a message's `:event-type` or `:exception-type`; empty when absent.
     pub event: Bytes,
-    /// The `data:` lines joined by `\n`; empty for comments.
+    /// The `data:` lines joined by `\n`, or a message's payload; empty for comments.
     pub data: Bytes,
 }
 

@@ -1,6 +1,7 @@
 //! JSON schemas for wires whose structured output demands closed objects and knows only a part of JSON Schema, and
 //! what stands in for a JSON mode where a wire has none.
 
+use super::writer::Writer;
 use crate::Extras;
 use serde_json::Value;
 
@@ -63,6 +64,20 @@ pub(super) fn close(schema: &mut Value) -> bool {
         };
     }
     changed
+}
+
+/// Puts name and description, for which a wire has no field, into the schema: it may name itself.
+pub(super) fn name_itself(schema: &mut Value, name: Option<&str>, description: Option<&str>, pen: &mut Writer) {
+    for (key, field, words) in [("title", "name", name), ("description", "description", description)] {
+        let (Some(words), Value::Object(map)) = (words, &mut *schema) else { continue };
+        match map.get(key) {
+            None => {
+                map.insert(key.to_owned(), words.into());
+            }
+            Some(own) if own == words => {}
+            Some(_) => pen.drop(format!("response_format.{field}")),
+        }
+    }
 }
 
 fn is_object(map: &Extras) -> bool {

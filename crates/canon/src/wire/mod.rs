@@ -2,8 +2,10 @@
 //! roles. `DIALECTS` are spoken by clients to us, `PROTOCOLS` by us to providers. A wire knows JSON layouts and
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
-mod call_ids;
+mod calls;
+mod claude;
 mod closed;
+mod in_turn;
 mod look;
 mod marks;
 mod openai;
@@ -15,6 +17,7 @@ mod turns;
 mod writer;
 
 pub mod anthropic_messages;
+pub mod bedrock_converse;
 pub mod gemini;
 pub mod openai_chat;
 pub mod openai_completions;
@@ -117,6 +120,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
+    &bedrock_converse::BedrockConverse,
 ];
 
 /// The wires we may speak to providers.
@@ -125,6 +129,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
+    &bedrock_converse::BedrockConverse,
 ];
 
 /// What clients may speak besides: APIs that say less than a conversation, so that the laws of conversations do not hold

@@ -53,4 +53,10 @@ impl Quirks {
     pub fn accepts(&self, field: &str) -> bool {
         self.accepts.iter().any(|known| known == field)
     }
+
+    /// Whether the provider refuses `form`, a field or one form of it.
+    #[must_use]
+    pub fn refuses(&self, form: &str) -> bool {
+        self.refuses.iter().any(|refused| refused == form)
+    }
 }

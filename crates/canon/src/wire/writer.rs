@@ -2,6 +2,7 @@
 
 use super::{Loss, Quirks, WireId};
 use crate::Extras;
+use crate::request::{Sampling, State};
 use serde_json::Value;
 
 /// First character of an extra that holds the origin wire's spelling of something the canon has taken in. Its wire
@@ -9,25 +10,46 @@ use serde_json::Value;
 pub(crate) const SPELLING: char = '~';
 
 /// Objects of wires of which the canon takes some fields: what stays in the extras under such a name is the rest.
-const PARTLY: [&str; 18] = [
+const PARTLY: [&str; 39] = [
+    "additionalModelRequestFields",
+    "audio",
     "cache_control",
+    "citationsContent",
+    "document",
     "file",
     "format",
     "function",
+    "image",
     "image_url",
     "incomplete_details",
+    "inferenceConfig",
+    "inputSchema",
     "input_audio",
     "item",
+    "jsonSchema",
     "json_schema",
+    "outputConfig",
     "output_config",
     "prompt_cache_breakpoint",
+    "reasoningContent",
+    "reasoningText",
     "response_format",
+    "s3Location",
+    "serviceTier",
     "source",
     "stream_options",
+    "structure",
     "text",
+    "textFormat",
     "thinking",
+    "toolChoice",
+    "toolConfig",
+    "toolResult",
+    "toolSpec",
+    "toolUse",
     "tool_choice",
     "url_citation",
+    "video",
 ];
 
 /// Keeps the losses while a request is written.
@@ -74,6 +96,37 @@ impl Writer {
                 }
                 _ => self.drop(at),
             }
+        }
+    }
+
+    /// Names the settings of sampling that wires without choices, penalties and log probabilities cannot say.
+    pub(crate) fn unsaid(&mut self, sampling: &Sampling) {
+        let unsaid = [
+            ("min_p", sampling.min_p.is_some_and(|share| share > 0.0)),
+            ("frequency_penalty", sampling.frequency_penalty.is_some_and(|penalty| penalty != 0.0)),
+            ("presence_penalty", sampling.presence_penalty.is_some_and(|penalty| penalty != 0.0)),
+            ("seed", sampling.seed.is_some()),
+            ("n", sampling.n.is_some_and(|n| n != 1)),
+            ("logprobs", sampling.logprobs == Some(true)),
+            ("top_logprobs", sampling.top_logprobs.is_some_and(|count| count > 0)),
+        ];
+        for (path, said) in unsaid {
+            if said {
+                self.drop(path);
+            }
+        }
+    }
+
+    /// Names the state that no provider of a wire keeps.
+    pub(crate) fn stateless(&mut self, state: &State) {
+        if state.store == Some(true) {
+            self.drop("store");
+        }
+        if state.previous.is_some() {
+            self.drop("previous_response_id");
+        }
+        if state.conversation.is_some() {
+            self.drop("conversation");
         }
     }
 

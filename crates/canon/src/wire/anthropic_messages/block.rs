@@ -157,17 +157,6 @@ pub(super) fn tool_use(call_id: &str, name: &str, input: Value) -> Extras {
     body
 }
 
-/// Arguments as the object that the wire demands; `Err`: they are none, and stand inside one, whole.
-pub(super) fn input(arguments: &str) -> Result<Value, Value> {
-    if arguments.trim().is_empty() {
-        return Ok(Value::Object(Extras::new()));
-    }
-    match serde_json::from_str(arguments) {
-        Ok(input @ Value::Object(_)) => Ok(input),
-        Ok(_) | Err(_) => Err(json!({"arguments": arguments})),
-    }
-}
-
 /// A block of `kind` and nothing else.
 pub(super) fn typed(kind: &str) -> Extras {
     let mut body = Extras::new();

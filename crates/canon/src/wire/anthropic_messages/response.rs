@@ -9,7 +9,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::request::Part;
 use crate::usage::Usage;
-use crate::wire::{Seen, StreamTerms, look};
+use crate::wire::{Seen, StreamTerms, calls, look};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -131,7 +131,7 @@ fn encode_part(part: &Part, place: usize, terms: &StreamTerms, home: bool) -> Op
         Part::Reasoning { text, seal: None, .. } if text.is_empty() => return None,
         Part::Reasoning { text, seal, extras, .. } => (block::thinking(text, seal.as_ref()), extras),
         Part::ToolCall { call_id: id, name, arguments, extras, .. } => {
-            let input = block::input(arguments).unwrap_or_else(|wrapped| wrapped);
+            let input = calls::input(arguments).unwrap_or_else(|wrapped| wrapped);
             (block::tool_use(&call_id(id, place, terms), name, input), extras)
         }
         Part::Native { body } if home => return body.as_object().cloned(),

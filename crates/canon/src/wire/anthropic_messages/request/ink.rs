@@ -4,7 +4,7 @@ use crate::Extras;
 use crate::request::{CacheMark, Request};
 use crate::wire::Target;
 use crate::wire::anthropic_messages::{ID, block};
-use crate::wire::call_ids::CallIds;
+use crate::wire::calls::CallIds;
 use crate::wire::marks::Marks;
 use crate::wire::writer::{Writer, put};
 use serde_json::Value;
@@ -28,11 +28,6 @@ impl<'a> Ink<'a> {
     pub(super) fn new(request: &Request, target: &'a Target) -> Self {
         let pen = Writer::new(request.origin, ID);
         Self { pen, target, ids: CallIds::default(), marks: Marks::of(request) }
-    }
-
-    /// Whether the target refuses a form of this wire, e.g. `thinking.adaptive`.
-    pub(super) fn refuses(&self, form: &str) -> bool {
-        self.target.quirks.refuses.iter().any(|refused| refused == form)
     }
 
     /// Ends a block: its cache mark and its extras. Too many marks from abroad lose the middle ones.

@@ -5,6 +5,7 @@ use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{Message, Part, Request, Role, Seal};
 use crate::wire::anthropic_messages::block;
+use crate::wire::calls;
 use crate::wire::turns::Turn;
 use crate::wire::writer::put;
 use base64::Engine as _;
@@ -123,7 +124,7 @@ fn encode_part(part: &Part, role: &str, path: &str, ink: &mut Ink<'_>) -> Option
             if seal.is_some() {
                 ink.pen.drop(format!("{path}.signature"));
             }
-            let input = block::input(arguments).unwrap_or_else(|wrapped| {
+            let input = calls::input(arguments).unwrap_or_else(|wrapped| {
                 ink.pen.emulate(format!("{path}.arguments"));
                 wrapped
             });

@@ -1,0 +1,112 @@
+//! Amazon Bedrock's Converse and ConverseStream (`bedrock-converse`), both roles. Layouts after the service model of
+//! `bedrock-runtime` in `botocore` 1.44.8. The model stands in the path alone, streams are binary messages, and every
+//! union is an object with one key. Knows no provider, but the families of models (`model`), whose own settings differ.
+//! `refuses` of a quirk may name the forms `thinking.adaptive`, `thinking.enabled`, `thinking.disabled`.
+
+mod block;
+mod citation;
+mod fault;
+mod media;
+mod model;
+mod request;
+mod response;
+mod stream;
+mod usage;
+
+use super::{
+    Dialect, Encoded, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder,
+    StreamTerms, Target, WireId,
+};
+use crate::answer::Response;
+use crate::facets::Peek;
+use crate::fault::Fault;
+use crate::fields::BadField;
+use crate::request::Request;
+use serde_json::Value;
+
+pub use fault::{decode_error, encode_error};
+
+/// The wire's name.
+pub const ID: WireId = WireId::new("bedrock-converse");
+
+/// Bedrock's Converse.
+#[derive(Debug)]
+pub struct BedrockConverse;
+
+const ROUTES: &[Route] = &[
+    Route { method: "POST", path: "/model/{model}/converse", kind: RouteKind::Generate },
+    Route { method: "POST", path: "/model/{model}/converse-stream", kind: RouteKind::GenerateStream },
+];
+
+impl Dialect for BedrockConverse {
+    fn id(&self) -> WireId {
+        ID
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
+    }
+
+    fn peek(&self, params: &Params, body: &[u8]) -> Result<Peek, BadField> {
+        request::peek(params, body)
+    }
+
+    fn decode_request(&self, params: &Params, body: Value) -> Result<Request, BadField> {
+        request::decode(params, body)
+    }
+
+    fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
+        response::encode(answer, terms)
+    }
+
+    fn stream_encoder(&self, terms: &StreamTerms) -> Box<dyn StreamEncoder> {
+        Box::new(stream::Encoder::new(terms))
+    }
+
+    fn stream_mime(&self) -> &'static str {
+        "application/vnd.amazon.eventstream"
+    }
+
+    fn encode_fault(&self, fault: &Fault) -> (u16, Value) {
+        (fault.client_status(), encode_error(fault))
+    }
+}
+
+impl Protocol for BedrockConverse {
+    fn id(&self) -> WireId {
+        ID
+    }
+
+    fn path(&self, target: &Target, stream: bool) -> String {
+        let method = if stream { "converse-stream" } else { "converse" };
+        format!("/model/{}/{method}", model::in_path(&target.model))
+    }
+
+    fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
+        request::encode(request, target)
+    }
+
+    fn decode_response(&self, body: Value) -> Result<Response, BadField> {
+        response::decode(body)
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::AwsEventStream
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::new(stream::Decoder::default())
+    }
+
+    fn scan(&self) -> Box<dyn Scan> {
+        Box::new(stream::Watch::default())
+    }
+
+    fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault> {
+        response::scan(body)
+    }
+
+    fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
+        decode_error(status, body)
+    }
+}
