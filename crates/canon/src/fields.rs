@@ -214,6 +214,11 @@ impl Fields {
         Ok(self.object(key)?.map(Self::rest).unwrap_or_default())
     }
 
+    /// Puts back under `key` what the canon could not hold.
+    pub fn put(&mut self, key: &str, value: Value) {
+        self.map.insert(key.to_owned(), value);
+    }
+
     /// What was not taken.
     #[must_use]
     pub fn rest(self) -> Extras {

@@ -18,6 +18,7 @@ mod writer;
 
 pub mod anthropic_messages;
 pub mod bedrock_converse;
+pub mod cohere_v2;
 pub mod gemini;
 pub mod openai_chat;
 pub mod openai_completions;
@@ -121,6 +122,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
     &bedrock_converse::BedrockConverse,
+    &cohere_v2::CohereV2,
 ];
 
 /// The wires we may speak to providers.
@@ -130,6 +132,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
     &bedrock_converse::BedrockConverse,
+    &cohere_v2::CohereV2,
 ];
 
 /// What clients may speak besides: APIs that say less than a conversation, so that the laws of conversations do not hold

@@ -6,7 +6,7 @@ mod fault;
 pub(super) mod logprobs;
 mod request;
 pub(super) use request::decode_stop;
-use request::parts as request_parts;
+pub(super) use request::parts as pieces;
 mod response;
 mod stream;
 mod usage;

@@ -1,6 +1,6 @@
 //! Whole answers of OpenAI Chat: reading, writing, and a look in place at one that passes untouched.
 
-use super::request_parts::{decode_tool_call, object, take_reasoning};
+use super::pieces::{decode_tool_call, object, take_reasoning};
 use super::usage::{decode_usage, encode_usage};
 use super::{ID, fault, logprobs};
 use crate::Extras;

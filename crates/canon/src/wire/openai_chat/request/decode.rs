@@ -151,7 +151,8 @@ pub(in crate::wire::openai_chat) fn take_reasoning(fields: &mut Fields) -> Resul
     Ok(text.filter(|text| !text.is_empty()))
 }
 
-pub(in crate::wire::openai_chat) fn decode_tool_call(value: Value, path: &str) -> Result<Part, BadField> {
+/// Reads one call.
+pub(in crate::wire) fn decode_tool_call(value: Value, path: &str) -> Result<Part, BadField> {
     let mut fields = Fields::of(value, path)?;
     if fields.peek_str("type").is_some_and(|kind| kind != "function") {
         return Ok(Part::Native { body: Value::Object(fields.rest()) });
@@ -186,7 +187,8 @@ fn decode_content(fields: &mut Fields) -> Result<Vec<Part>, BadField> {
     }
 }
 
-fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
+/// Reads one part of a content.
+pub(in crate::wire) fn decode_part(value: Value, path: &str) -> Result<Part, BadField> {
     let mut fields = Fields::of(value, path)?;
     let kind = fields.peek_str("type").unwrap_or_default().to_owned();
     match kind.as_str() {
@@ -265,7 +267,8 @@ fn decode_cache(fields: &mut Fields) -> Result<Option<CacheMark>, BadField> {
     Ok(Some(CacheMark { ttl: mark.string("ttl")? }))
 }
 
-fn decode_tool(value: Value, path: &str) -> Result<Tool, BadField> {
+/// Reads one tool.
+pub(in crate::wire) fn decode_tool(value: Value, path: &str) -> Result<Tool, BadField> {
     let mut fields = Fields::of(value, path)?;
     if fields.peek_str("type") != Some("function") {
         return Ok(Tool::Native { body: Value::Object(fields.rest()) });

@@ -242,7 +242,15 @@ fn encode_assistant(parts: &[(usize, &Part)], path: &str, target: &Target, pen: 
     }
 }
 
-fn encode_call(id: &str, name: &str, arguments: &str, extras: &Extras, path: &str, pen: &mut Writer) -> Value {
+/// Writes a call.
+pub(in crate::wire) fn encode_call(
+    id: &str,
+    name: &str,
+    arguments: &str,
+    extras: &Extras,
+    path: &str,
+    pen: &mut Writer,
+) -> Value {
     let mut function = Extras::new();
     function.insert("name".to_owned(), name.into());
     // No arguments is `{}` on this wire: an empty text is no JSON.
@@ -296,7 +304,8 @@ fn encode_part(part: &Part, path: &str, target: &Target, pen: &mut Writer) -> Op
     }
 }
 
-fn encode_media(media: &Media, path: &str, pen: &mut Writer) -> Option<Value> {
+/// Writes a media part; one that the wire cannot say is named.
+pub(in crate::wire) fn encode_media(media: &Media, path: &str, pen: &mut Writer) -> Option<Value> {
     let (key, mut inner) = match (media.kind, &media.source) {
         (MediaKind::Image, source @ (Source::Url { .. } | Source::Base64 { .. })) => {
             ("image_url", object(json!({"url": source.to_url()})))
@@ -337,7 +346,7 @@ fn encode_media(media: &Media, path: &str, pen: &mut Writer) -> Option<Value> {
 }
 
 /// The map of an object.
-pub(in crate::wire::openai_chat) fn object(value: Value) -> Extras {
+pub(in crate::wire) fn object(value: Value) -> Extras {
     if let Value::Object(fields) = value { fields } else { Extras::new() }
 }
 

@@ -6,10 +6,11 @@ mod encode;
 pub(super) use decode::decode;
 pub(in crate::wire) use decode::decode_stop;
 
-/// Pieces that answers share with requests.
-pub(super) mod parts {
-    pub(in crate::wire::openai_chat) use super::decode::{decode_tool_call, take_reasoning};
-    pub(in crate::wire::openai_chat) use super::encode::object;
+/// Pieces that answers share with requests, and wires that took them over with this one.
+pub(in crate::wire) mod parts {
+    pub(in crate::wire::openai_chat) use super::decode::take_reasoning;
+    pub(in crate::wire) use super::decode::{decode_part, decode_tool, decode_tool_call};
+    pub(in crate::wire) use super::encode::{encode_call, encode_media, object};
 }
 pub(super) use encode::encode;
 

@@ -7,7 +7,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::frame::Frame;
 use crate::wire::StreamDecoder;
-use crate::wire::openai_chat::request_parts::take_reasoning;
+use crate::wire::openai_chat::pieces::take_reasoning;
 use crate::wire::openai_chat::usage::decode_usage;
 use crate::wire::openai_chat::{fault, logprobs, response};
 use crate::wire::writer::keep;
