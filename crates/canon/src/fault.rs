@@ -170,6 +170,12 @@ impl FaultKind {
         self.row().0
     }
 
+    /// The kind whose stable code is `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The HTTP status a client sees.
     #[must_use]
     pub const fn status(self) -> u16 {

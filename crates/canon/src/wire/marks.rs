@@ -1,9 +1,13 @@
 //! Prompt-cache marks of a request, for wires that take only a few.
 
-use crate::request::{Part, Request, Tool};
+use super::writer::Writer;
+use crate::request::{CacheMark, Part, Request, Tool};
 
 /// Most cache marks such wires take.
 const MOST: usize = 4;
+
+/// Lifetimes of a cache entry that such wires know.
+const LIFETIMES: [&str; 2] = ["5m", "1h"];
 
 /// Counts the marks of one request as they are written.
 #[derive(Debug)]
@@ -18,12 +22,23 @@ impl Marks {
         Self { all: count(request), next: 0 }
     }
 
-    /// Whether the next mark fits. Of too many the middle ones go: the first two hold what every request shares, the
-    /// last two the growing end.
-    pub(super) fn fits(&mut self) -> bool {
+    /// The next mark as it is written, or the loss of it. Of too many the middle ones go: the first two hold what every
+    /// request shares, the last two the growing end. At home all stand as they are.
+    pub(super) fn next(&mut self, mark: &CacheMark, path: &str, pen: &mut Writer) -> Option<CacheMark> {
         let place = self.next;
         self.next += 1;
-        place < MOST / 2 || place + MOST / 2 >= self.all
+        if pen.home {
+            return Some(mark.clone());
+        }
+        if place >= MOST / 2 && place + MOST / 2 < self.all {
+            pen.drop(format!("{path}.cache_control"));
+            return None;
+        }
+        let ttl = mark.ttl.clone().filter(|ttl| LIFETIMES.contains(&ttl.as_str()));
+        if ttl.is_none() && mark.ttl.is_some() {
+            pen.weaken(format!("{path}.cache_control.ttl"));
+        }
+        Some(CacheMark { ttl })
     }
 }
 

@@ -43,7 +43,7 @@ pub fn decode_error(status: u16, body: &[u8]) -> Fault {
         .map_or_else(|| format!("the provider answered with status {status}"), str::to_owned);
     let word = text("type");
     // Told by one of us: its code is the kind itself.
-    let own = text("code").and_then(|code| FaultKind::ALL.into_iter().find(|kind| kind.name() == code));
+    let own = text("code").and_then(FaultKind::named);
     let kind = own.unwrap_or_else(|| kind(status, word, &message));
     let side = if matches!(kind, FaultKind::Invalid | FaultKind::ContextLength | FaultKind::ContentFilter) {
         Side::Client

@@ -43,7 +43,9 @@ pub fn decode_error(status: u16, body: &[u8]) -> Fault {
     let word = text("__type").or_else(|| text("code")).map(|word| word.rsplit('#').next().unwrap_or(word));
     let word = word.map(|word| word.split(':').next().unwrap_or(word).to_owned());
     let message = text("message").or_else(|| text("Message")).map(str::to_owned);
-    fault(status, word, message.unwrap_or_else(|| format!("the provider answered with status {status}")))
+    // Told by one of us: its code is the kind itself.
+    let own = text("code").and_then(FaultKind::named);
+    fault(status, own, word, message.unwrap_or_else(|| format!("the provider answered with status {status}")))
 }
 
 /// Reads an exception inside a stream.
@@ -52,11 +54,11 @@ pub(super) fn stream_fault(name: &[u8], body: &[u8]) -> Fault {
     let text = |key: &str| parsed.as_ref().and_then(|error| error.get(key)).and_then(Value::as_str);
     let name = text("code").map_or_else(|| String::from_utf8_lossy(name).into_owned(), str::to_owned);
     let message = text("message").map_or_else(|| format!("the provider broke off with `{name}`"), str::to_owned);
-    fault(200, Some(name), message)
+    fault(200, None, Some(name), message)
 }
 
-fn fault(status: u16, word: Option<String>, message: String) -> Fault {
-    let kind = kind(status, word.as_deref(), &message);
+fn fault(status: u16, own: Option<FaultKind>, word: Option<String>, message: String) -> Fault {
+    let kind = own.unwrap_or_else(|| kind(status, word.as_deref(), &message));
     let side = if matches!(kind, FaultKind::Invalid | FaultKind::ContextLength | FaultKind::ContentFilter) {
         Side::Client
     } else {

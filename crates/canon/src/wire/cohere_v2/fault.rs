@@ -17,7 +17,9 @@ pub fn decode_error(status: u16, body: &[u8]) -> Fault {
     let text = |key: &str| parsed.as_ref().and_then(|error| error.get(key)).and_then(Value::as_str);
     let message = text("message").or_else(|| text("error")).or_else(|| text("detail"));
     let message = message.map_or_else(|| format!("the provider answered with status {status}"), str::to_owned);
-    let kind = kind(status, &message);
+    // Told by one of us: its code is the kind itself.
+    let own = text("code").and_then(FaultKind::named);
+    let kind = own.unwrap_or_else(|| kind(status, &message));
     let side = if matches!(kind, FaultKind::Invalid | FaultKind::ContextLength | FaultKind::ContentFilter) {
         Side::Client
     } else {

@@ -9,9 +9,6 @@ use crate::wire::marks::Marks;
 use crate::wire::writer::{Writer, put};
 use serde_json::Value;
 
-/// Lifetimes of a cache entry that the wire knows.
-const LIFETIMES: [&str; 2] = ["5m", "1h"];
-
 /// Keeps what is needed while a request is written.
 pub(super) struct Ink<'a> {
     /// Losses, and whether the request is at home.
@@ -32,18 +29,10 @@ impl<'a> Ink<'a> {
 
     /// Ends a block: its cache mark and its extras. Too many marks from abroad lose the middle ones.
     pub(super) fn finish(&mut self, mut body: Extras, cache: Option<&CacheMark>, extras: &Extras, path: &str) -> Value {
-        if let Some(mark) = cache {
-            if self.marks.fits() || self.pen.home {
-                let mut value = block::typed("ephemeral");
-                let ttl = mark.ttl.as_deref().filter(|ttl| self.pen.home || LIFETIMES.contains(ttl));
-                if ttl.is_none() && mark.ttl.is_some() {
-                    self.pen.weaken(format!("{path}.cache_control.ttl"));
-                }
-                put(&mut value, "ttl", ttl);
-                body.insert("cache_control".to_owned(), Value::Object(value));
-            } else {
-                self.pen.drop(format!("{path}.cache_control"));
-            }
+        if let Some(mark) = cache.and_then(|mark| self.marks.next(mark, path, &mut self.pen)) {
+            let mut value = block::typed("ephemeral");
+            put(&mut value, "ttl", mark.ttl);
+            body.insert("cache_control".to_owned(), Value::Object(value));
         }
         self.pen.extras(extras, path, &mut body);
         Value::Object(body)

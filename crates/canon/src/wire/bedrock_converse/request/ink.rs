@@ -63,12 +63,8 @@ impl<'a> Ink<'a> {
     ) {
         self.pen.extras(extras, path, &mut body);
         out.push(Value::Object(body));
-        let Some(mark) = cache else { return };
-        if self.marks.fits() || self.pen.home {
-            out.push(block::write_cache_point(mark));
-        } else {
-            self.pen.drop(format!("{path}.cache_control"));
-        }
+        let mark = cache.and_then(|mark| self.marks.next(mark, path, &mut self.pen));
+        out.extend(mark.as_ref().map(block::write_cache_point));
     }
 
     /// A document's name as the wire demands one: of few letters, and no two alike in a conversation.

@@ -7,17 +7,19 @@ use crate::media::MediaKind;
 use crate::request::{CacheMark, Message, Part, Request, Role, Seal, Tool, ToolChoice};
 use crate::wire::openai_chat::pieces;
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, orphans};
 use serde_json::{Value, json};
 
 pub(in crate::wire::cohere_v2) fn encode(request: &Request, target: &Target) -> Encoded {
     let mut pen = Writer::new(request.origin, ID);
+    let request = &*orphans::mend(request, &mut pen);
     let mut body = Extras::new();
     body.insert("model".to_owned(), target.model.clone().into());
-    let mut messages = Vec::new();
+    let (mut messages, mut later) = (Vec::new(), Vec::new());
     for (index, message) in request.messages.iter().enumerate() {
-        encode_message(message, &format!("messages[{index}]"), &mut pen, &mut messages);
+        encode_message(message, &format!("messages[{index}]"), &mut pen, &mut messages, &mut later);
     }
+    flush(&mut later, &mut messages);
     body.insert("messages".to_owned(), Value::Array(messages));
     encode_tools(request, &mut pen, &mut body);
     settings::sampling(&request.sampling, &mut pen, &mut body);
@@ -34,49 +36,72 @@ pub(in crate::wire::cohere_v2) fn encode(request: &Request, target: &Target) -> 
     Encoded { body: Value::Object(body), losses: pen.losses() }
 }
 
-fn encode_message(message: &Message, path: &str, pen: &mut Writer, out: &mut Vec<Value>) {
-    let mut later = Vec::new();
+/// Pictures of results, once all results of the turn are said.
+fn flush(later: &mut Vec<Value>, out: &mut Vec<Value>) {
+    if !later.is_empty() {
+        out.push(json!({"role": "user", "content": std::mem::take(later)}));
+    }
+}
+
+fn encode_message(message: &Message, path: &str, pen: &mut Writer, out: &mut Vec<Value>, later: &mut Vec<Value>) {
     let mut rest = Vec::new();
     for (index, part) in message.parts.iter().enumerate() {
         let at = format!("{path}.content[{index}]");
         match part {
-            Part::ToolResult { .. } => encode_result(message, part, &at, pen, out, &mut later),
+            Part::ToolResult { .. } => encode_result(message, part, &at, pen, out, later),
             other => rest.push((at, other)),
         }
     }
     if message.name.is_some() {
         pen.drop(format!("{path}.name"));
     }
+    let mut extras = message.extras.clone();
+    if pen.home && message.role == Role::Assistant {
+        // They are written beside those of the words.
+        extras.shift_remove("citations");
+    }
+    let mut fields = Extras::new();
     if message.role != Role::Tool && (!rest.is_empty() || message.parts.is_empty()) {
-        let mut fields = Extras::new();
-        let role = match message.role {
-            Role::System | Role::Developer => "system",
-            Role::Assistant => "assistant",
-            Role::User | Role::Tool => "user",
-        };
+        if message.role != Role::User {
+            flush(later, out);
+        }
+        encode_said(&rest, message, pen, later, &mut fields);
+    }
+    if fields.is_empty() {
+        // Results alone, or nothing that could be said: the message itself is not.
+        if message.role != Role::Tool {
+            pen.extras(&extras, path, &mut Extras::new());
+        }
+        return;
+    }
+    pen.extras(&extras, path, &mut fields);
+    out.push(Value::Object(fields));
+}
+
+/// Writes role and content; nothing where nothing is left, since an empty message would be refused.
+fn encode_said(
+    parts: &[(String, &Part)],
+    message: &Message,
+    pen: &mut Writer,
+    later: &mut Vec<Value>,
+    fields: &mut Extras,
+) {
+    let role = match message.role {
+        Role::System | Role::Developer => "system",
+        Role::Assistant => "assistant",
+        Role::User | Role::Tool => "user",
+    };
+    if message.role == Role::Assistant {
         fields.insert("role".to_owned(), role.into());
-        if message.role == Role::Assistant {
-            encode_assistant(&rest, message, pen, &mut fields);
-        } else {
-            let mut content = std::mem::take(&mut later);
-            content.extend(rest.iter().filter_map(|(at, part)| encode_content(part, message.role, at, pen)));
-            if content.is_empty() && !message.parts.is_empty() {
-                // A message of which nothing is left would be refused; each part is named.
-                return pen.extras(&message.extras, path, &mut Extras::new());
-            }
-            fields.insert("content".to_owned(), string_or_list(content, message, pen.home));
-        }
-        let mut extras = message.extras.clone();
-        if pen.home && message.role == Role::Assistant {
-            // They stand beside those of the words already.
-            extras.shift_remove("citations");
-        }
-        pen.extras(&extras, path, &mut fields);
-        out.push(Value::Object(fields));
+        return encode_assistant(parts, message, pen, fields);
     }
-    if !later.is_empty() {
-        out.push(json!({"role": "user", "content": later}));
+    let mut content = std::mem::take(later);
+    content.extend(parts.iter().filter_map(|(at, part)| encode_content(part, message.role, at, pen)));
+    if content.is_empty() && !message.parts.is_empty() {
+        return;
     }
+    fields.insert("role".to_owned(), role.into());
+    fields.insert("content".to_owned(), string_or_list(content, message, pen.home));
 }
 
 /// One text alone is a string, as most clients write it; at home as it came.
