@@ -568,7 +568,10 @@ fn a_forbidden_call_is_a_tool_unknown() {
         CLAUDE,
         json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "tools": tools, "tool_choice": "none"}),
     );
-    assert_eq!((bare.body.get("toolConfig"), lost(&bare)), (None, vec!["=tool_choice".to_owned()]));
+    assert_eq!(
+        (bare.body.get("toolConfig"), lost(&bare)),
+        (None, vec!["=tool_choice".to_owned(), "=tools[0]".to_owned()])
+    );
     let call = json!({"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let history = json!([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "x", "content": "b"}]);
     let with = from_chat(CLAUDE, json!({"model": "m", "messages": history, "tools": tools, "tool_choice": "none"}));

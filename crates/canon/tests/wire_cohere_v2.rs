@@ -427,6 +427,7 @@ fn a_chat_request_comes_from_abroad() {
         lost(&encoded),
         [
             "=tool_choice",
+            "=tools[1]",
             "messages[1].content[2]",
             "messages[1].name",
             "metadata",
@@ -437,6 +438,17 @@ fn a_chat_request_comes_from_abroad() {
             "~top_p",
         ]
     );
+}
+
+#[test]
+fn what_a_tool_says_beside_results_is_named() {
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "content": "Time?"},
+        {"role": "assistant", "content": null, "function_call": {"name": "now", "arguments": "{}"}},
+        {"role": "function", "name": "now", "content": "12:00"},
+    ]});
+    let losses = lost(&from_chat(body));
+    assert!(losses.contains(&"messages[2].content[0]".to_owned()), "{losses:?}");
 }
 
 #[test]

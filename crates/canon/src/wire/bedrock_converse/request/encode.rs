@@ -92,6 +92,8 @@ fn put_tools(request: &Request, mut tools: Vec<Value>, turns: &[Turn], ink: &mut
             // their tools declared.
             if called.is_empty() {
                 ink.pen.emulate("tool_choice");
+                let said = request.tools.iter().enumerate().filter(|(_, tool)| matches!(tool, Tool::Function { .. }));
+                said.for_each(|(index, _)| ink.pen.emulate(format!("tools[{index}]")));
                 tools.clear();
             } else {
                 ink.pen.drop("tool_choice");

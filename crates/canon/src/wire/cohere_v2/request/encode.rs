@@ -66,6 +66,9 @@ fn encode_message(message: &Message, path: &str, pen: &mut Writer, out: &mut Vec
             flush(later, out);
         }
         encode_said(&rest, message, pen, later, &mut fields);
+    } else {
+        // Beside results the wire has no place for words of a tool.
+        rest.iter().for_each(|(at, _)| pen.drop(at));
     }
     if fields.is_empty() {
         // Results alone, or nothing that could be said: the message itself is not.
@@ -248,6 +251,7 @@ fn encode_tools(request: &Request, pen: &mut Writer, body: &mut Extras) {
             Tool::Function { name, description, parameters, strict, cache, extras } => {
                 // The wire forces a call, but not of which tool: it is told of that one alone.
                 if named.is_some_and(|named| named != name) {
+                    pen.emulate(path);
                     continue;
                 }
                 lose_marks(None, cache.as_ref(), &path, pen);
