@@ -449,6 +449,7 @@ fn a_chat_request_comes_from_abroad() {
             "~messages[1].content[3].mime",
             "~stop",
             "~temperature",
+            "~tools[0].strict",
         ]
     );
 }

@@ -13,19 +13,28 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("data/bedrock_converse/request-plain.json"),
-    include_str!("data/bedrock_converse/request-tools.json"),
-    include_str!("data/bedrock_converse/request-media.json"),
-    include_str!("data/bedrock_converse/request-settings.json"),
+    include_str!("../../testkit/fixtures/bedrock-converse/request/plain.json"),
+    include_str!("../../testkit/fixtures/bedrock-converse/request/tools.json"),
+    include_str!("../../testkit/fixtures/bedrock-converse/request/media.json"),
+    include_str!("../../testkit/fixtures/bedrock-converse/request/settings.json"),
 ];
 
 const TWINS: [(&str, &str); 4] = [
-    (include_str!("data/bedrock_converse/answer-text.json"), include_str!("data/bedrock_converse/stream-text.jsonl")),
-    (include_str!("data/bedrock_converse/answer-tools.json"), include_str!("data/bedrock_converse/stream-tools.jsonl")),
-    (include_str!("data/bedrock_converse/answer-cited.json"), include_str!("data/bedrock_converse/stream-cited.jsonl")),
     (
-        include_str!("data/bedrock_converse/answer-filtered.json"),
-        include_str!("data/bedrock_converse/stream-filtered.jsonl"),
+        include_str!("../../testkit/fixtures/bedrock-converse/answer/text.json"),
+        include_str!("../../testkit/fixtures/bedrock-converse/stream/text.jsonl"),
+    ),
+    (
+        include_str!("../../testkit/fixtures/bedrock-converse/answer/tools.json"),
+        include_str!("../../testkit/fixtures/bedrock-converse/stream/tools.jsonl"),
+    ),
+    (
+        include_str!("../../testkit/fixtures/bedrock-converse/answer/cited.json"),
+        include_str!("../../testkit/fixtures/bedrock-converse/stream/cited.jsonl"),
+    ),
+    (
+        include_str!("../../testkit/fixtures/bedrock-converse/answer/filtered.json"),
+        include_str!("../../testkit/fixtures/bedrock-converse/stream/filtered.jsonl"),
     ),
 ];
 

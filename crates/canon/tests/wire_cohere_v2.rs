@@ -12,16 +12,25 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("data/cohere_v2/request-plain.json"),
-    include_str!("data/cohere_v2/request-tools.json"),
-    include_str!("data/cohere_v2/request-rag.json"),
-    include_str!("data/cohere_v2/request-json.json"),
+    include_str!("../../testkit/fixtures/cohere-v2/request/plain.json"),
+    include_str!("../../testkit/fixtures/cohere-v2/request/tools.json"),
+    include_str!("../../testkit/fixtures/cohere-v2/request/rag.json"),
+    include_str!("../../testkit/fixtures/cohere-v2/request/json.json"),
 ];
 
 const TWINS: [(&str, &str); 3] = [
-    (include_str!("data/cohere_v2/answer-text.json"), include_str!("data/cohere_v2/stream-text.sse")),
-    (include_str!("data/cohere_v2/answer-tools.json"), include_str!("data/cohere_v2/stream-tools.sse")),
-    (include_str!("data/cohere_v2/answer-cited.json"), include_str!("data/cohere_v2/stream-cited.sse")),
+    (
+        include_str!("../../testkit/fixtures/cohere-v2/answer/text.json"),
+        include_str!("../../testkit/fixtures/cohere-v2/stream/text.sse"),
+    ),
+    (
+        include_str!("../../testkit/fixtures/cohere-v2/answer/tools.json"),
+        include_str!("../../testkit/fixtures/cohere-v2/stream/tools.sse"),
+    ),
+    (
+        include_str!("../../testkit/fixtures/cohere-v2/answer/cited.json"),
+        include_str!("../../testkit/fixtures/cohere-v2/stream/cited.sse"),
+    ),
 ];
 
 const BROKEN: &str = include_str!("data/cohere_v2/stream-error.sse");
@@ -362,9 +371,12 @@ fn a_tool_loop_goes_to_chat() {
     assert_eq!(roles, [Some("user"), Some("assistant"), Some("tool"), Some("tool")]);
     assert_eq!(body["messages"][2]["content"], "{\"temperature\": \"20C\"}");
     assert_eq!(body["messages"][3]["content"][0]["text"], "{\"temperature\":\"25C\"}");
-    assert_eq!((&body["tools"][0]["function"]["strict"], &body["tool_choice"]), (&json!(true), &json!("required")));
-    // The plan is thinking, for which OpenAI has no place.
-    assert_eq!(lost(&encoded), ["messages[1].content[0]", "messages[2].content[0].content[0].document.id"]);
+    assert_eq!((&body["tools"][0]["function"]["strict"], &body["tool_choice"]), (&Value::Null, &json!("required")));
+    // The plan is thinking, for which OpenAI has no place; strict schemas are closed there.
+    assert_eq!(
+        lost(&encoded),
+        ["messages[1].content[0]", "messages[2].content[0].content[0].document.id", "~tools[0].strict"]
+    );
     let rag = read("cohere-v2", json_of(REQUESTS[2]));
     assert_eq!(rag.reasoning.as_ref().and_then(|reasoning| reasoning.budget_tokens), Some(512));
     let encoded = protocol("openai-chat").encode_request(&rag, &target(&rag));
@@ -695,4 +707,39 @@ proptest! {
         // What is no part of the wire passes whole, so the grammar is not asked.
         let _ = write_stream(&events);
     }
+}
+
+#[test]
+fn what_the_api_refuses_is_not_said() {
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}});
+    let encoded = from_chat(json!({
+        "model": "command-a-03-2025", "seed": -7, "response_format": schema,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    }));
+    assert_eq!((encoded.body.get("seed"), encoded.body.get("response_format")), (None, None));
+    assert_eq!(lost(&encoded), ["response_format", "seed"]);
+    // An assistant of whose turn nothing is left says nothing.
+    let encoded = from_chat(json!({
+        "model": "command-a-03-2025",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "user", "content": "and?"},
+        ],
+    }));
+    assert_eq!(encoded.body["messages"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn an_answer_that_a_filter_ended_is_no_error_of_the_server() {
+    let body = json!({
+        "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": "ha"}}],
+    });
+    let answer = protocol("openai-chat").decode_response(body).expect("an answer");
+    let told = home().encode_response(&answer, &StreamTerms::default());
+    assert_eq!(told["finish_reason"], "ERROR_TOXIC");
+    let again = protocol("cohere-v2").decode_response(told).expect("an answer");
+    assert_eq!(again.choices[0].stop.reason, StopReason::ContentFilter);
 }

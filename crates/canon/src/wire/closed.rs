@@ -66,6 +66,45 @@ pub(super) fn close(schema: &mut Value) -> bool {
     changed
 }
 
+/// Whether every object of `schema` is closed, and with `complete` every property required: what wires demand of a
+/// schema that is to be kept strictly.
+pub(super) fn is_closed(schema: &Value, complete: bool) -> bool {
+    let Value::Object(map) = schema else { return true };
+    let open = is_object(map) && map.get("additionalProperties") != Some(&Value::Bool(false));
+    let properties = map.get("properties").and_then(Value::as_object);
+    let required = map.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let lacks = |name: &String| !required.iter().any(|known| known == name);
+    if open || (complete && properties.is_some_and(|properties| properties.keys().any(lacks))) {
+        return false;
+    }
+    map.iter().all(|(key, value)| match key.as_str() {
+        "properties" | "$defs" | "definitions" => {
+            value.as_object().is_none_or(|parts| parts.values().all(|part| is_closed(part, complete)))
+        }
+        "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
+            value.as_array().is_none_or(|parts| parts.iter().all(|part| is_closed(part, complete)))
+        }
+        "items" | "not" => is_closed(value, complete),
+        _ => true,
+    })
+}
+
+/// Whether a tool's arguments are to match `schema` exactly, as a wire may say it that demands closed schemas for that: of
+/// a schema from abroad that is none, it is not said, and that is named.
+pub(super) fn strictness(
+    strict: Option<bool>,
+    schema: Option<&Value>,
+    complete: bool,
+    path: &str,
+    pen: &mut Writer,
+) -> Option<bool> {
+    if pen.home || strict != Some(true) || schema.is_some_and(|schema| is_closed(schema, complete)) {
+        return strict;
+    }
+    pen.weaken(format!("{path}.strict"));
+    None
+}
+
 /// Puts name and description, for which a wire has no field, into the schema: it may name itself.
 pub(super) fn name_itself(schema: &mut Value, name: Option<&str>, description: Option<&str>, pen: &mut Writer) {
     for (key, field, words) in [("title", "name", name), ("description", "description", description)] {
@@ -112,6 +151,7 @@ mod tests {
             "additionalProperties": false,
         });
         let before = schema.clone();
+        assert!(is_closed(&schema, false) && !is_closed(&schema, true));
         assert!(!close(&mut schema));
         assert_eq!(schema, before);
     }
@@ -124,7 +164,9 @@ mod tests {
             "$defs": {"P": {"properties": {}}},
             "anyOf": [{"type": ["object", "null"], "additionalProperties": true}],
         });
+        assert!(!is_closed(&schema, false));
         assert!(close(&mut schema));
+        assert!(is_closed(&schema, false));
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(schema["$defs"]["P"]["additionalProperties"], false);
         assert_eq!(schema["anyOf"][0]["additionalProperties"], false);

@@ -69,7 +69,7 @@ pub trait Dialect: Sync {
     fn stream_encoder(&self, terms: &StreamTerms) -> Box<dyn StreamEncoder>;
     /// MIME type of a streamed answer.
     fn stream_mime(&self) -> &'static str {
-        "text/event-stream"
+        Framing::Sse.mime()
     }
     /// Writes a count of a prompt's tokens.
     fn encode_count(&self, tokens: u64) -> Value {
@@ -77,6 +77,10 @@ pub trait Dialect: Sync {
     }
     /// Writes a fault: HTTP status and body.
     fn encode_fault(&self, fault: &Fault) -> (u16, Value);
+    /// The header that names a fault, where the wire does so outside the body.
+    fn fault_header(&self, _fault: &Fault) -> Option<(&'static str, &'static str)> {
+        None
+    }
 }
 
 /// What the encoder of an answer must know of the request and of the gateway.
@@ -110,6 +114,17 @@ pub enum Framing {
     Sse,
     /// AWS binary event stream.
     AwsEventStream,
+}
+
+impl Framing {
+    /// MIME type of streams framed so.
+    #[must_use]
+    pub const fn mime(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::AwsEventStream => "application/vnd.amazon.eventstream",
+        }
+    }
 }
 
 /// Who a request is written for.
@@ -194,6 +209,14 @@ pub trait Protocol: Sync {
     }
     /// Reads an upstream's error answer.
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault;
+    /// The header that names an error, where the wire does so outside the body.
+    fn fault_name(&self) -> Option<&'static str> {
+        None
+    }
+    /// Reads an upstream's error answer whose header names it.
+    fn decode_named_fault(&self, status: u16, _name: &str, body: &[u8]) -> Fault {
+        self.decode_fault(status, body)
+    }
 }
 
 /// Reads a stream frame by frame.

@@ -189,17 +189,22 @@ fn decode_cited(mut fields: Fields) -> Result<Part, BadField> {
     let words = pieces.as_array().map(Vec::as_slice).unwrap_or_default();
     let text: String = words.iter().filter_map(|piece| piece.get("text")?.as_str()).collect();
     let is_plain = pieces == json!([{"text": text}]) && !citations.is_empty();
-    let mut extras = fields.rest();
-    keep(&mut extras, "citationsContent", inner.rest());
-    if !is_plain {
+    let is_text = |piece: &Value| piece.as_object().is_some_and(|piece| piece.len() == 1 && piece.contains_key("text"));
+    let says_more = !words.iter().all(is_text);
+    let (mut extras, mut rest) = (fields.rest(), inner.rest());
+    if says_more {
+        rest.insert("content".to_owned(), pieces);
+    } else if !is_plain {
         extras.insert(PIECES.to_owned(), pieces);
     }
+    keep(&mut extras, "citationsContent", rest);
     Ok(text_part(text, citations, extras))
 }
 
 /// Writes words. `extras` of home say whether they were cited or a result's JSON.
 pub(super) fn text(text: &str, citations: &[Citation], extras: &Extras, home: bool) -> Extras {
-    let pieces = extras.get(PIECES).filter(|_| home);
+    let whole = || extras.get("citationsContent").and_then(|cited| cited.get("content"));
+    let pieces = extras.get(PIECES).or_else(whole).filter(|_| home);
     let parsed = (home && extras.contains_key(JSON)).then(|| serde_json::from_str(text).ok()).flatten();
     let mut body = Extras::new();
     if let Some(value) = parsed {

@@ -4,6 +4,9 @@
 use crate::fault::{Fault, FaultKind, Side};
 use serde_json::{Value, json};
 
+/// The header that names an error.
+pub(super) const NAME: &str = "x-amzn-errortype";
+
 /// Writes a fault as an error body.
 #[must_use]
 pub fn encode_error(fault: &Fault) -> Value {
@@ -11,7 +14,7 @@ pub fn encode_error(fault: &Fault) -> Value {
 }
 
 /// The exception that a fault is.
-fn exception(fault: &Fault) -> &'static str {
+pub(super) fn exception(fault: &Fault) -> &'static str {
     match fault.client_status() {
         401 | 403 => "AccessDeniedException",
         404 => "ResourceNotFoundException",
@@ -37,11 +40,21 @@ pub(super) fn stream_exception(fault: &Fault) -> &'static str {
 /// Reads an upstream's error answer.
 #[must_use]
 pub fn decode_error(status: u16, body: &[u8]) -> Fault {
+    decode(status, None, body)
+}
+
+/// Reads an upstream's error answer whose header names it.
+pub(super) fn decode_named(status: u16, name: &str, body: &[u8]) -> Fault {
+    decode(status, Some(name), body)
+}
+
+fn decode(status: u16, name: Option<&str>, body: &[u8]) -> Fault {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let text = |key: &str| parsed.as_ref().and_then(|error| error.get(key)).and_then(Value::as_str);
-    // `namespace#Name:address` in some services.
-    let word = text("__type").or_else(|| text("code")).map(|word| word.rsplit('#').next().unwrap_or(word));
-    let word = word.map(|word| word.split(':').next().unwrap_or(word).to_owned());
+    // `namespace#Name` in some services, `Name:address` in others.
+    let word = name.or_else(|| text("__type")).or_else(|| text("code"));
+    let word = word.map(|word| word.split(':').next().unwrap_or(word));
+    let word = word.map(|word| word.rsplit('#').next().unwrap_or(word).to_owned());
     let message = text("message").or_else(|| text("Message")).map(str::to_owned);
     // Told by one of us: its code is the kind itself.
     let own = text("code").and_then(FaultKind::named);
@@ -80,6 +93,9 @@ fn kind(status: u16, word: Option<&str>, message: &str) -> FaultKind {
     if says(&["tokens per day", "tokens, please wait"]) {
         return if says(&["per day"]) { FaultKind::QuotaExhausted } else { FaultKind::RateLimited };
     }
+    if says(&["content filter"]) {
+        return FaultKind::ContentFilter;
+    }
     // The deployment's model is wrong, not the client's request.
     if says(&["model identifier is invalid", "on-demand throughput isn", "have access to the model"]) {
         return FaultKind::NotFound;
@@ -87,6 +103,7 @@ fn kind(status: u16, word: Option<&str>, message: &str) -> FaultKind {
     let known = word.unwrap_or_default();
     let known = known.strip_suffix("Exception").unwrap_or(known).to_ascii_lowercase();
     match known.as_str() {
+        _ if status == 413 => FaultKind::TooLarge,
         "validation" | "serialization" => FaultKind::Invalid,
         "accessdenied" => FaultKind::Forbidden,
         "unrecognizedclient"
@@ -135,6 +152,10 @@ mod tests {
         for (status, body, kind) in table {
             assert_eq!(decode_error(status, body.as_bytes()).kind, kind, "{status} {body}");
         }
+        let full = br#"{"message":"Your request exceeds the service quota for your account."}"#;
+        assert_eq!(decode_named(400, "ServiceQuotaExceededException:http://x", full).kind, FaultKind::QuotaExhausted);
+        assert_eq!(decode_named(413, "ValidationException", b"{}").kind, FaultKind::TooLarge);
+        assert_eq!(decode_named(403, "ExpiredTokenException", b"{}").kind, FaultKind::Unauthenticated);
         let slow = stream_fault(b"throttlingException", br#"{"message":"slow"}"#);
         assert_eq!((slow.kind, slow.message.as_str()), (FaultKind::RateLimited, "slow"));
         assert_eq!(stream_fault(b"modelStreamErrorException", b"").kind, FaultKind::Server);

@@ -64,11 +64,15 @@ impl Dialect for BedrockConverse {
     }
 
     fn stream_mime(&self) -> &'static str {
-        "application/vnd.amazon.eventstream"
+        Framing::AwsEventStream.mime()
     }
 
     fn encode_fault(&self, fault: &Fault) -> (u16, Value) {
         (fault.client_status(), encode_error(fault))
+    }
+
+    fn fault_header(&self, fault: &Fault) -> Option<(&'static str, &'static str)> {
+        Some((fault::NAME, fault::exception(fault)))
     }
 }
 
@@ -108,5 +112,13 @@ impl Protocol for BedrockConverse {
 
     fn decode_fault(&self, status: u16, body: &[u8]) -> Fault {
         decode_error(status, body)
+    }
+
+    fn fault_name(&self) -> Option<&'static str> {
+        Some(fault::NAME)
+    }
+
+    fn decode_named_fault(&self, status: u16, name: &str, body: &[u8]) -> Fault {
+        fault::decode_named(status, name, body)
     }
 }

@@ -13,6 +13,19 @@ use crate::wire::{Seen, StreamTerms, calls, look};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
+/// The words of `StopReason`.
+const WORDS: [&str; 9] = [
+    "end_turn",
+    "tool_use",
+    "max_tokens",
+    "stop_sequence",
+    "guardrail_intervened",
+    "content_filtered",
+    "malformed_model_output",
+    "malformed_tool_use",
+    "model_context_window_exceeded",
+];
+
 /// Reads a whole answer.
 pub(super) fn decode(body: Value) -> Result<Response, BadField> {
     let mut fields = Fields::of(body, "")?;
@@ -59,8 +72,13 @@ pub(super) fn decode_stop(word: String, has_calls: bool) -> Stop {
 }
 
 /// A stop's word on this wire; the provider's own where it came from here.
-pub(super) fn stop_word(stop: Option<&Stop>, has_calls: bool, home: bool) -> Cow<'_, str> {
-    if let Some(word) = stop.and_then(|stop| stop.raw.as_deref()).filter(|_| home) {
+pub(super) fn stop_word<'a>(stop: Option<&'a Stop>, has_calls: bool, home: bool) -> Cow<'a, str> {
+    // A word of another maker who finished the answer is none, and nor is one that agents would end at beside calls.
+    let own = |stop: &'a Stop| {
+        let word = stop.raw.as_deref().filter(|word| WORDS.contains(word))?;
+        (decode_stop(word.to_owned(), false).reason == stop.reason).then_some(word)
+    };
+    if let Some(word) = stop.filter(|_| home).and_then(own) {
         return Cow::Borrowed(word);
     }
     Cow::Borrowed(match stop.map_or(StopReason::Other, |stop| stop.reason) {

@@ -50,6 +50,9 @@ fn kind(status: u16, message: &str) -> FaultKind {
     if says(&["too many tokens", "maximum context length", "exceeds the maximum number of tokens"]) {
         return FaultKind::ContextLength;
     }
+    if says(&["content filter"]) {
+        return FaultKind::ContentFilter;
+    }
     if status == 429 && says(&["per month", "/ month", "billing", "quota"]) {
         return FaultKind::QuotaExhausted;
     }

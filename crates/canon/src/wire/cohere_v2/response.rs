@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 /// In a choice's extras: log probabilities as they came, with their token ids.
 const LOGPROBS: &str = "~logprobs";
 
+/// The words of `ChatFinishReason` for an answer that came through, and two of the API's first version.
+const WORDS: [&str; 7] =
+    ["COMPLETE", "STOP_SEQUENCE", "MAX_TOKENS", "TOOL_CALL", "ERROR_LIMIT", "ERROR_TOXIC", "USER_CANCEL"];
+
 /// Reads a whole answer.
 pub(super) fn decode(body: Value) -> Result<Response, BadField> {
     let mut fields = Fields::of(body, "")?;
@@ -82,15 +86,20 @@ pub(super) fn decode_stop(word: String, has_calls: bool) -> Stop {
 
 /// A stop's word on this wire; the provider's own where it came from here.
 pub(super) fn stop_word(stop: Option<&Stop>, has_calls: bool, home: bool) -> &str {
-    if let Some(word) = stop.and_then(|stop| stop.raw.as_deref()).filter(|_| home) {
+    // A word of another maker who finished the answer is none, and nor is one that agents would end at beside calls.
+    let own = |stop: &Stop| {
+        let word = WORDS.into_iter().find(|word| stop.raw.as_deref() == Some(word))?;
+        (decode_stop(word.to_owned(), false).reason == stop.reason).then_some(word)
+    };
+    if let Some(word) = stop.filter(|_| home).and_then(own) {
         return word;
     }
     match stop.map_or(StopReason::Other, |stop| stop.reason) {
         StopReason::Length | StopReason::Context => "MAX_TOKENS",
         StopReason::StopSequence => "STOP_SEQUENCE",
         StopReason::ToolCalls => "TOOL_CALL",
-        // The wire's one word for an answer that did not come through.
-        StopReason::ContentFilter => "ERROR",
+        // The older word is plainer than `ERROR`, which says that there is no answer at all.
+        StopReason::ContentFilter => "ERROR_TOXIC",
         _ if has_calls => "TOOL_CALL",
         StopReason::End | StopReason::Refusal | StopReason::Pause | StopReason::Other => "COMPLETE",
     }

@@ -6,7 +6,7 @@ use super::{messages, settings};
 use crate::Extras;
 use crate::request::{OutputFormat, Request, Tool, ToolChoice};
 use crate::wire::anthropic_messages::block::Anthropic;
-use crate::wire::closed::JSON_MODE;
+use crate::wire::closed::{self, JSON_MODE};
 use crate::wire::turns::{self, Turn};
 use crate::wire::writer::put;
 use crate::wire::{Encoded, Target};
@@ -52,10 +52,10 @@ fn encode_tools(request: &Request, ink: &mut Ink<'_>) -> Vec<Value> {
                 let mut body = Extras::new();
                 body.insert("name".to_owned(), name.clone().into());
                 put(&mut body, "description", description.clone());
-                body.insert("input_schema".to_owned(), input_schema(parameters.as_ref(), ink.pen.home));
-                if ink.pen.home || *strict == Some(true) {
-                    put(&mut body, "strict", *strict);
-                }
+                let schema = input_schema(parameters.as_ref(), ink.pen.home);
+                let strict = closed::strictness(*strict, Some(&schema), false, &path, &mut ink.pen);
+                body.insert("input_schema".to_owned(), schema);
+                put(&mut body, "strict", strict.filter(|strict| ink.pen.home || *strict));
                 tools.push(ink.finish(body, cache.as_ref(), extras, &path));
             }
             Tool::Native { body } if ink.pen.home => tools.push(body.clone()),

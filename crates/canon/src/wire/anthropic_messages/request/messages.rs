@@ -170,7 +170,7 @@ fn encode_reasoning(text: &str, seal: Option<&Seal>, extras: &Extras, path: &str
     if seal.is_some() {
         ink.pen.drop(format!("{path}.signature"));
     }
-    if !text.is_empty() {
+    if !text.is_empty() || !extras.is_empty() {
         ink.pen.drop(path);
     }
     None

@@ -6,7 +6,7 @@ use super::{messages, settings};
 use crate::Extras;
 use crate::request::{OutputFormat, Request, Tool, ToolChoice};
 use crate::wire::bedrock_converse::block::Converse;
-use crate::wire::closed::JSON_MODE;
+use crate::wire::closed::{self, JSON_MODE};
 use crate::wire::turns::{self, Blocks, Turn};
 use crate::wire::writer::put;
 use crate::wire::{Encoded, Target};
@@ -51,12 +51,10 @@ fn encode_tools(request: &Request, ink: &mut Ink<'_>) -> Vec<Value> {
                 let mut spec = Extras::new();
                 spec.insert("name".to_owned(), name.clone().into());
                 put(&mut spec, "description", description.clone().filter(|text| ink.pen.home || !text.is_empty()));
-                if let Some(schema) = input_schema(parameters.as_ref(), ink.pen.home) {
-                    spec.insert("inputSchema".to_owned(), json!({"json": schema}));
-                }
-                if ink.pen.home || *strict == Some(true) {
-                    put(&mut spec, "strict", *strict);
-                }
+                let schema = input_schema(parameters.as_ref(), ink.pen.home);
+                let strict = closed::strictness(*strict, schema.as_ref(), false, &path, &mut ink.pen);
+                put(&mut spec, "inputSchema", schema.map(|schema| json!({"json": schema})));
+                put(&mut spec, "strict", strict.filter(|strict| ink.pen.home || *strict));
                 let body = Extras::from_iter([("toolSpec".to_owned(), Value::Object(spec))]);
                 ink.finish(body, cache.as_ref(), extras, &path, &mut tools);
             }

@@ -181,7 +181,7 @@ fn encode_reasoning(
         return ink.finish(block::thinking(text, ours), None, extras, path, out);
     }
     lose_seal(seal, path, ink);
-    if !text.is_empty() {
+    if !text.is_empty() || !extras.is_empty() {
         ink.pen.drop(path);
     }
 }

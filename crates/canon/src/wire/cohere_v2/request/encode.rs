@@ -96,7 +96,11 @@ fn encode_said(
     };
     if message.role == Role::Assistant {
         fields.insert("role".to_owned(), role.into());
-        return encode_assistant(parts, message, pen, fields);
+        encode_assistant(parts, message, pen, fields);
+        if fields.len() == 1 {
+            fields.clear();
+        }
+        return;
     }
     let mut content = std::mem::take(later);
     content.extend(parts.iter().filter_map(|(at, part)| encode_content(part, message.role, at, pen)));
@@ -175,7 +179,7 @@ fn encode_assistant(parts: &[(String, &Part)], message: &Message, pen: &mut Writ
             other => content.extend(encode_content(other, Role::Assistant, at, pen)),
         }
     }
-    if !content.is_empty() || (calls.is_empty() && plan.is_none()) {
+    if !content.is_empty() || (pen.home && calls.is_empty() && plan.is_none()) {
         fields.insert("content".to_owned(), string_or_list(content, message, pen.home));
     }
     put(fields, "tool_plan", plan);
@@ -209,7 +213,7 @@ fn encode_content(part: &Part, role: Role, path: &str, pen: &mut Writer) -> Opti
         Part::Reasoning { text, seal, extras, .. } => {
             lose_marks(seal.as_ref(), None, path, pen);
             if role != Role::Assistant || (text.is_empty() && !pen.home) {
-                if !text.is_empty() {
+                if !text.is_empty() || !extras.is_empty() {
                     pen.drop(path);
                 }
                 return None;

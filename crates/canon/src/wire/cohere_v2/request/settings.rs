@@ -39,7 +39,11 @@ pub(super) fn sampling(sampling: &Sampling, pen: &mut Writer, body: &mut Extras)
     {
         put(body, key, value.map(|penalty| within(penalty, (0.0, 1.0), key, pen)));
     }
-    put(body, "seed", sampling.seed);
+    let seed = sampling.seed.filter(|seed| pen.home || *seed >= 0);
+    if seed != sampling.seed {
+        pen.drop("seed");
+    }
+    put(body, "seed", seed);
     put(body, "logprobs", sampling.logprobs);
     match sampling.stop.as_slice() {
         [] => {}
@@ -89,6 +93,8 @@ pub(super) fn output(request: &Request, pen: &mut Writer, body: &mut Extras) {
     let format = match &request.output {
         OutputFormat::Text if pen.home && request.extras.contains_key(TEXT_FORMAT) => json!({"type": "text"}),
         OutputFormat::Text => return,
+        // The API refuses the two together.
+        _ if body.contains_key("tools") && !pen.home => return pen.drop("response_format"),
         OutputFormat::Json => json!({"type": "json_object"}),
         OutputFormat::Schema { name, description, schema, strict } => {
             let mut schema = schema.clone();

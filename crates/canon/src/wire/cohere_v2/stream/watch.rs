@@ -17,7 +17,9 @@ pub(in crate::wire::cohere_v2) struct Watch {
 
 impl Scan for Watch {
     fn frame(&mut self, frame: &Frame) -> Result<FrameNote, Fault> {
-        let Some(data) = data_of(frame) else { return Ok(FrameNote::Quiet) };
+        let Some(data) = data_of(frame) else {
+            return Ok(if self.seen.ended { FrameNote::End } else { FrameNote::Quiet });
+        };
         let (mut kind, mut id, mut is_error) = (None, None, false);
         look::top_level(data, |key, value| {
             match key {
@@ -71,6 +73,7 @@ impl Watch {
         }
         self.seen.stop = Some(response::decode_stop(word, self.calls).reason);
         self.seen.ended = true;
-        Ok(FrameNote::End)
+        // `[DONE]` follows; where it does not, the end of the bytes will do.
+        Ok(FrameNote::Quiet)
     }
 }

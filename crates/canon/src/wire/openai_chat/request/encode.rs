@@ -6,7 +6,7 @@ use crate::Extras;
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{CacheMark, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice};
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Encoded, Target, openai, orphans};
+use crate::wire::{Encoded, Target, closed, openai, orphans};
 use serde_json::{Value, json};
 
 /// Forms of sound that the wire takes.
@@ -377,7 +377,7 @@ fn encode_tools(request: &Request, target: &Target, pen: &mut Writer, body: &mut
                 function.insert("name".to_owned(), name.clone().into());
                 put(&mut function, "description", description.clone());
                 put(&mut function, "parameters", parameters.clone());
-                put(&mut function, "strict", *strict);
+                put(&mut function, "strict", closed::strictness(*strict, parameters.as_ref(), true, &path, pen));
                 let mut fields = Extras::new();
                 fields.insert("type".to_owned(), "function".into());
                 fields.insert("function".to_owned(), Value::Object(function));

@@ -253,6 +253,9 @@ fn lose_abroad(part: &Part, path: &str, pen: &mut Writer) {
         }
         if citations.iter().any(|citation| encode_citation(citation, pen.home).is_none()) {
             pen.drop(format!("{path}.citations"));
+        } else if !pen.home && citations.iter().any(|citation| !citation.extras.is_empty()) {
+            // What the other wire says of its sources beside address and title.
+            pen.weaken(format!("{path}.citations"));
         }
     }
     if !pen.home

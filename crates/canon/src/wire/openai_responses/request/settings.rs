@@ -6,7 +6,7 @@ use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling, Tool, T
 use crate::wire::openai_responses::items::HOME;
 use crate::wire::openai_responses::usage;
 use crate::wire::writer::{Writer, put};
-use crate::wire::{Target, openai};
+use crate::wire::{Target, closed, openai};
 use serde_json::{Value, json};
 
 /// Fewest tokens that the wire takes as a limit.
@@ -58,6 +58,7 @@ fn encode_tools(request: &Request, pen: &mut Writer, body: &mut Extras) {
                 put(&mut fields, "description", description.clone());
                 fields.insert("parameters".to_owned(), parameters.clone().into());
                 // Left out it means true here and false elsewhere.
+                let strict = closed::strictness(*strict, parameters.as_ref(), true, &path, pen);
                 put(&mut fields, "strict", strict.or((!pen.home).then_some(false)));
                 if cache.is_some() {
                     pen.drop(format!("{path}.cache_control"));
