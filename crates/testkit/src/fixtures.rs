@@ -1,7 +1,8 @@
 //! Recorded and documented bodies of each wire: `fixtures/<wire>/{request,answer,stream}/NAME.{json,sse}`, each with a
 //! line in the folder's `SOURCE.md`. A stream and an answer of one name are twins. Read at run time, so that a fixture
-//! is a file and nothing else.
+//! is a file and nothing else. Binary messages of AWS stand as `.jsonl`: one message a line, its type and its payload.
 
+use crate::provider::wire::bedrock_converse::event;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,12 +59,26 @@ fn read(folder: &Path) -> Vec<Fixture<Vec<u8>>> {
     let mut found: Vec<Fixture<Vec<u8>>> = entries
         .filter_map(Result::ok)
         .filter_map(|entry| {
-            let name = entry.path().file_stem()?.to_string_lossy().into_owned();
-            Some(Fixture { name, body: fs::read(entry.path()).ok()? })
+            let path = entry.path();
+            let name = path.file_stem()?.to_string_lossy().into_owned();
+            let body = fs::read(&path).ok()?;
+            let is_binary = path.extension().is_some_and(|extension| extension == "jsonl");
+            Some(Fixture { name, body: if is_binary { messages(&body) } else { body } })
         })
         .collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     found
+}
+
+/// The binary messages that lines of JSON stand for.
+fn messages(lines: &[u8]) -> Vec<u8> {
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    messages
+        .flat_map(|line| {
+            line.as_object().into_iter().flatten().flat_map(|(name, payload)| event(name, payload)).collect::<Vec<u8>>()
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! To add one: a file and a line in `GRAMMARS`.
 
 mod anthropic_messages;
+mod bedrock_converse;
+mod cohere_v2;
+pub mod event_stream;
 mod gemini;
 mod openai_chat;
 mod openai_responses;
@@ -17,6 +20,8 @@ pub static GRAMMARS: &[&dyn Grammar] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
+    &bedrock_converse::BedrockConverse,
+    &cohere_v2::CohereV2,
 ];
 
 /// The grammar of the wire called `name`.

@@ -167,8 +167,10 @@ fn scan(protocol: &dyn Protocol, bytes: &[u8]) -> Result<(), String> {
     }
     let seen = scan.seen().clone();
     let stop = whole.choices.first().map(|choice| choice.stop.reason);
-    let watched = (seen.id, seen.model, seen.usage.input, seen.usage.output, seen.stop, seen.ended);
-    let (id, model) = (Some(whole.head.id), Some(whole.head.model));
+    // Some wires do not say who answered, or under which id.
+    let told = |name: Option<String>| name.filter(|name| !name.is_empty());
+    let watched = (told(seen.id), told(seen.model), seen.usage.input, seen.usage.output, seen.stop, seen.ended);
+    let (id, model) = (told(Some(whole.head.id)), told(Some(whole.head.model)));
     let read = (id, model, whole.usage.input, whole.usage.output, stop, true);
     if watched != read {
         return Err(format!("watched {watched:?}, read {read:?}"));

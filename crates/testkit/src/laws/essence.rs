@@ -27,7 +27,8 @@ pub(super) fn of_request(request: &Request) -> Vec<String> {
         }
     }
     match &request.tool_choice {
-        Some(ToolChoice::None) => out.push("no call".to_owned()),
+        // Without tools there is none anyway.
+        Some(ToolChoice::None) if !request.tools.is_empty() => out.push("no call".to_owned()),
         Some(ToolChoice::Required) => out.push("some call".to_owned()),
         Some(ToolChoice::Function(name)) => out.push(format!("call {name}")),
         _ => {}

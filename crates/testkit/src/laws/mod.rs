@@ -13,7 +13,7 @@ mod streams;
 
 use canon::event::Event;
 use canon::fault::Fault;
-use canon::frame::{Frame, SseReader};
+use canon::frame::{EventStreamReader, Frame, SseReader};
 use canon::wire::{Dialect, Framing, Params, Protocol, StreamTerms, Target, decode_all};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
@@ -94,20 +94,35 @@ fn params(body: &Value) -> Params {
 
 /// The frames of a stream, whatever `sizes` its bytes come in (the last size repeats).
 fn frames(protocol: &dyn Protocol, bytes: &[u8], sizes: &[usize]) -> Result<Vec<Frame>, String> {
+    let mut out = Vec::new();
     match protocol.framing() {
         Framing::Sse => {
-            let (mut reader, mut out, mut rest) = (SseReader::default(), Vec::new(), bytes);
-            let mut sizes = sizes.iter().copied().chain(std::iter::repeat(sizes.last().copied().unwrap_or(usize::MAX)));
-            while !rest.is_empty() {
-                let size = sizes.next().unwrap_or(1).clamp(1, rest.len());
-                let (head, tail) = rest.split_at(size);
-                reader.push(bytes::Bytes::copy_from_slice(head), &mut out).map_err(|error| error.to_string())?;
-                rest = tail;
-            }
-            Ok(out)
+            let mut reader = SseReader::default();
+            in_pieces(bytes, sizes, |piece| reader.push(piece, &mut out).map_err(|error| error.to_string()))?;
         }
-        Framing::AwsEventStream => Err("the laws cannot read this framing yet: teach `laws::frames`".to_owned()),
+        Framing::AwsEventStream => {
+            let mut reader = EventStreamReader::default();
+            in_pieces(bytes, sizes, |piece| reader.push(piece, &mut out).map_err(|error| error.to_string()))?;
+        }
     }
+    Ok(out)
+}
+
+/// Gives `bytes` to `take` in pieces of `sizes`.
+fn in_pieces(
+    bytes: &[u8],
+    sizes: &[usize],
+    mut take: impl FnMut(bytes::Bytes) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut sizes = sizes.iter().copied().chain(std::iter::repeat(sizes.last().copied().unwrap_or(usize::MAX)));
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let size = sizes.next().unwrap_or(1).clamp(1, rest.len());
+        let (head, tail) = rest.split_at(size);
+        take(bytes::Bytes::copy_from_slice(head))?;
+        rest = tail;
+    }
+    Ok(())
 }
 
 /// The events of a whole stream.

@@ -261,8 +261,7 @@ async fn reply(mut exchange: Exchange, judged: Judged, serial: u64) -> Result<Re
         }
         Some(Fault::Status { status, retry_after, trouble }) => {
             let trouble = trouble.unwrap_or(Trouble::of(*status));
-            let body = wire.trouble(*status, trouble, &judged.model).to_string();
-            let mut response = whole(exchange, *status, "application/json", &body);
+            let mut response = troubled(exchange, wire, (*status, trouble), &judged.model);
             dress(&mut response, wire, serial, &judged.orders);
             if let Some(seconds) = retry_after
                 && let Ok(value) = HeaderValue::from_str(&seconds.to_string())
@@ -275,16 +274,14 @@ async fn reply(mut exchange: Exchange, judged: Judged, serial: u64) -> Result<Re
     }
     let mut response = match &judged.kind {
         Judgement::NoRoute | Judgement::NoKey => {
-            let body = wire.trouble(401, Trouble::Unauthenticated, &judged.model).to_string();
-            whole(exchange, 401, "application/json", &body)
+            troubled(exchange, wire, (401, Trouble::Unauthenticated), &judged.model)
         }
-        Judgement::NoModel => {
-            let body = wire.trouble(404, Trouble::NotFound, &judged.model).to_string();
-            whole(exchange, 404, "application/json", &body)
-        }
+        Judgement::NoModel => troubled(exchange, wire, (404, Trouble::NotFound), &judged.model),
         Judgement::Refused(refusal) => {
             let (status, body) = wire.refusal(refusal);
-            whole(exchange, status, "application/json", &body.to_string())
+            let mut response = whole(exchange, status, "application/json", &body.to_string());
+            name_trouble(&mut response, wire, status, Trouble::Invalid);
+            response
         }
         Judgement::Ready(body, input) => {
             exchange.usage = Some(Counts { input: *input, ..Counts::default() });
@@ -295,6 +292,20 @@ async fn reply(mut exchange: Exchange, judged: Judged, serial: u64) -> Result<Re
     };
     dress(&mut response, wire, serial, &judged.orders);
     Ok(response)
+}
+
+/// An error of the wire's own.
+fn troubled(exchange: Exchange, wire: &dyn Wire, (status, trouble): (u16, Trouble), model: &str) -> Response<Body> {
+    let body = wire.trouble(status, trouble, model).to_string();
+    let mut response = whole(exchange, status, "application/json", &body);
+    name_trouble(&mut response, wire, status, trouble);
+    response
+}
+
+fn name_trouble(response: &mut Response<Body>, wire: &dyn Wire, status: u16, trouble: Trouble) {
+    if let Some((name, value)) = wire.trouble_header(status, trouble) {
+        set(response.headers_mut(), hyper::header::HeaderName::from_static(name), value);
+    }
 }
 
 async fn said(

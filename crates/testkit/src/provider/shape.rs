@@ -125,6 +125,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// An object with these fields and no others.
     Object(&'static [Field]),
+    /// An object with exactly one of these fields.
+    One(&'static [Field]),
     /// An object whose keys are free.
     Map(&'static Kind),
     /// A list.
@@ -213,6 +215,11 @@ pub fn check(value: &Value, kind: &Kind, path: &str) -> Result<(), Refusal> {
         }
         (Kind::Word(_), Value::String(_)) => Ok(()),
         (Kind::Object(fields), Value::Object(map)) => object(map, fields, None, path),
+        (Kind::One(fields), Value::Object(map)) => {
+            object(map, fields, None, path)?;
+            let message = || format!("exactly one key must be set, not {}", map.len());
+            if map.len() == 1 { Ok(()) } else { Err(Refusal::rule(path, message(), None)) }
+        }
         (Kind::Map(of), Value::Object(map)) => map.iter().try_for_each(|(key, item)| check(item, of, &join(path, key))),
         (Kind::List { of, min, max }, Value::Array(items)) => {
             length(items.len(), *min, *max, "array", path)?;
@@ -307,7 +314,7 @@ fn fits(kind: &Kind, value: &Value) -> bool {
         Kind::Text { .. } | Kind::Word(_) => value.is_string(),
         Kind::Flag => value.is_boolean(),
         Kind::Whole { .. } | Kind::Number { .. } => value.is_number(),
-        Kind::Object(_) | Kind::Map(_) | Kind::Tagged { .. } => value.is_object(),
+        Kind::Object(_) | Kind::One(_) | Kind::Map(_) | Kind::Tagged { .. } => value.is_object(),
         Kind::List { .. } => value.is_array(),
         Kind::Either(kinds) => kinds.iter().any(|kind| fits(kind, value)),
     }
@@ -320,7 +327,7 @@ fn name(kind: &Kind) -> String {
         Kind::Flag => "a boolean".to_owned(),
         Kind::Whole { .. } => "an integer".to_owned(),
         Kind::Number { .. } => "a decimal".to_owned(),
-        Kind::Object(_) | Kind::Map(_) | Kind::Tagged { .. } => "an object".to_owned(),
+        Kind::Object(_) | Kind::One(_) | Kind::Map(_) | Kind::Tagged { .. } => "an object".to_owned(),
         Kind::List { .. } => "an array".to_owned(),
         Kind::Either(kinds) => kinds.iter().map(name).collect::<Vec<_>>().join(" or "),
     }

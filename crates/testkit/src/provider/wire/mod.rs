@@ -2,6 +2,8 @@
 //! Pure: bodies in, bodies out. A wire refuses what the real API refuses and says everything in the API's own shape.
 
 pub mod anthropic_messages;
+pub mod bedrock_converse;
+pub mod cohere_v2;
 pub mod gemini;
 pub mod openai_chat;
 pub mod openai_responses;
@@ -22,6 +24,8 @@ pub static WIRES: &[&dyn Wire] = &[
     &openai_responses::OpenAiResponses,
     &anthropic_messages::AnthropicMessages,
     &gemini::Gemini,
+    &bedrock_converse::BedrockConverse,
+    &cohere_v2::CohereV2,
 ];
 
 /// The wire called `name`.
@@ -103,6 +107,10 @@ pub trait Wire: Sync {
     fn refusal(&self, refusal: &Refusal) -> (u16, Value);
     /// The body of an error with `status`.
     fn trouble(&self, status: u16, trouble: Trouble, model: &str) -> Value;
+    /// A header that names an error, where the wire does so outside the body.
+    fn trouble_header(&self, _status: u16, _trouble: Trouble) -> Option<(&'static str, &'static str)> {
+        None
+    }
     /// A whole answer.
     fn unary(&self, writing: &Writing<'_>) -> Value;
     /// An answer event by event, framing included, the wire's own end last.

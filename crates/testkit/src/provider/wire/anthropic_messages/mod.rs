@@ -5,6 +5,8 @@ mod rules;
 mod shapes;
 mod write;
 
+pub(super) use rules::closed;
+
 use super::{
     Demand, Incoming, Wire, Writing, items, json_body, named_event, on, problem_words, prompt_tokens, takes_seal, text,
 };

@@ -44,7 +44,7 @@ fn count_marks(value: &Value) -> usize {
 }
 
 /// Every object closed.
-fn closed(schema: &Value, path: &str) -> Check {
+pub(in crate::provider::wire) fn closed(schema: &Value, path: &str) -> Check {
     let Some(map) = schema.as_object() else { return Ok(()) };
     if map.contains_key("properties") && map.get("additionalProperties") != Some(&Value::Bool(false)) {
         return refuse(path, "For 'object' type, 'additionalProperties' must be explicitly set to false");
