@@ -100,8 +100,10 @@ pub(super) fn page() -> String {
 
 fn dialects() -> Vec<[String; 4]> {
     let rows = wire::dialects().flat_map(|dialect| {
+        let by_path = dialect.routes().iter().any(|route| route.kind == RouteKind::GenerateStream);
         dialect.routes().iter().map(move |route| {
             let (what, streams) = match route.kind {
+                RouteKind::Generate if by_path => ("a whole answer", ""),
                 RouteKind::Generate => ("an answer, streamed if the body says so", dialect.stream_mime()),
                 RouteKind::GenerateStream => ("a streamed answer", dialect.stream_mime()),
                 RouteKind::CountTokens => {

@@ -40,6 +40,10 @@ fn asked(dialect: &str, model: &str) -> (String, Value) {
             format!("/v1beta/models/{model}:generateContent"),
             json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
         ),
+        "bedrock-converse" => {
+            (format!("/model/{model}/converse"), json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]}))
+        }
+        "cohere-v2" => ("/v2/chat".to_owned(), json!({"model": model, "messages": messages})),
         other => unreachable!("this test must learn the dialect `{other}`"),
     }
 }
@@ -76,6 +80,18 @@ fn expected(dialect: &str, code: &str, status: u16) -> (Value, Value) {
             };
             (json!(word), json!(code.to_ascii_uppercase()))
         }
+        "bedrock-converse" => {
+            let word = match status {
+                404 => "ResourceNotFoundException",
+                429 => "ThrottlingException",
+                503 => "ServiceUnavailableException",
+                500.. => "InternalServerException",
+                _ => "ValidationException",
+            };
+            (json!(word), json!(code))
+        }
+        // The status alone says what it is.
+        "cohere-v2" => (Value::Null, json!(code)),
         other => unreachable!("this test must learn the dialect `{other}`"),
     }
 }
@@ -93,6 +109,13 @@ fn heard(dialect: &str, answer: &Answer) -> (Value, Value, String) {
         "gemini" => {
             assert_eq!(error["code"], json!(answer.status), "{body}");
             (error["status"].clone(), error["details"][0]["reason"].clone(), message)
+        }
+        "bedrock-converse" | "cohere-v2" => {
+            let header = answer.headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
+            // What the header names, the body names too.
+            assert_eq!(header, body.get("__type").and_then(Value::as_str), "{body}");
+            let message = body["message"].as_str().unwrap_or_default().to_owned();
+            (header.map_or(Value::Null, Value::from), body["code"].clone(), message)
         }
         _ => {
             assert!(error.get("param").is_some(), "{body}");

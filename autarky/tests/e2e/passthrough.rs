@@ -1,10 +1,10 @@
 //! The same wire on both sides: what nobody had to touch arrives byte for byte, in both directions.
 
-use crate::stage::{ANONYMOUS, CHAT, Stage, chat, ear, leg};
+use crate::stage::{ANONYMOUS, CHAT, Stage, chat, ear, leg, settled};
 use serde_json::json;
-use testkit::grammar::Asked;
+use testkit::grammar::{Asked, grammar};
 use testkit::process::Answer;
-use testkit::provider::{self, Provider, Raw, Rule, Script, expected_answer};
+use testkit::provider::{self, Provider, Raw, Rule, Script, expected_answer, expected_long_answer};
 
 /// Answers with `raw`.
 fn says(raw: Raw) -> Script {
@@ -114,6 +114,40 @@ async fn usage_is_asked_for_and_hidden_where_the_client_did_not_ask() {
         assert_eq!(body["stream_options"]["include_usage"], json!(true));
         let row = &stage.story(&answer).await[0];
         let counts = provider.log()[0].end.usage.expect("reported");
+        assert_eq!((row.input_tokens, row.output_tokens), (Some(counts.input), Some(counts.output)));
+    }
+}
+
+#[tokio::test]
+async fn binary_messages_and_a_second_end_arrive_as_they_were_written() {
+    let said =
+        || provider::Answer { tokens: Some(300), reasoning: Some("So.".to_owned()), ..provider::Answer::default() };
+    let rule = || Rule { answer: Some(said()), ..Rule::default() };
+    let provider = Provider::start(Script { rules: vec![rule()], ..Script::default() }).await.expect("a provider");
+    let question = json!([{"role": "user", "content": [{"type": "text", "text": "hi nonce-raw"}]}]);
+    let converse = json!({"messages": [{"role": "user", "content": [{"text": "hi nonce-raw"}]}]});
+    let cohere = json!({"model": "one", "stream": true, "messages": question});
+    for (wire, base, path, mime, body) in [
+        ("bedrock-converse", "", "/model/one/converse-stream", "application/vnd.amazon.eventstream", converse),
+        ("cohere-v2", "/v2", "/v2/chat", "text/event-stream", cohere),
+    ] {
+        let stage = Stage::start(&format!(
+            "[provider.one]\nbase_url = \"http://{}{base}\"\nauth = \"none\"\nwires = [\"{wire}\"]\n\
+             [deployment.one]\nprovider = \"one\"\nmodel = \"eu.model:0/one\"\n{ANONYMOUS}",
+            provider.addr()
+        ));
+        provider.clear_log();
+        let answer = stage.client().post(path, "", &body).await.expect("an answer");
+        assert_eq!((answer.status, answer.header("content-type")), (200, mime));
+        let heard = grammar(wire).expect("a grammar").stream(&answer.body, &Asked { usage: Some(true), n: Some(1) });
+        assert!(heard.is_well(), "{:?}", heard.violations);
+        assert_eq!(heard.text(), expected_long_answer("hi nonce-raw", 300));
+        settled(&provider).await;
+        let log = provider.log();
+        assert_eq!((log.len(), log[0].arrival.model.as_deref()), (1, Some("eu.model:0/one")));
+        assert_eq!(log[0].end.bytes, answer.body.len() as u64, "{wire}: every byte arrives");
+        let row = &stage.story(&answer).await[0];
+        let counts = log[0].end.usage.expect("reported");
         assert_eq!((row.input_tokens, row.output_tokens), (Some(counts.input), Some(counts.output)));
     }
 }

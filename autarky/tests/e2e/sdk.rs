@@ -117,6 +117,16 @@ async fn google_genai() {
 }
 
 #[tokio::test]
+async fn aws_bedrock() {
+    everywhere("bedrock_converse.py").await;
+}
+
+#[tokio::test]
+async fn cohere() {
+    everywhere("cohere_chat.py").await;
+}
+
+#[tokio::test]
 async fn mistral() {
     everywhere("mistral_chat.py").await;
 }

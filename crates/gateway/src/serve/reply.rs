@@ -128,6 +128,9 @@ pub(super) fn fault(dialect: &'static dyn Dialect, unanswered: &Unanswered, id: 
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
+    if let Some((name, value)) = dialect.fault_header(fault) {
+        put(&mut headers, name, value);
+    }
     let body = json(body.to_string(), &mut headers);
     finish(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, (id, *attempts), body)
 }

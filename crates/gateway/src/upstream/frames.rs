@@ -3,8 +3,8 @@
 
 use super::seals::SealWatch;
 use bytes::{Bytes, BytesMut};
-use canon::frame::{Frame, SseReader};
-use canon::wire::{FrameNote, Scan, Seen};
+use canon::frame::{EventStreamReader, Frame, SseReader};
+use canon::wire::{FrameNote, Framing, Protocol, Scan, Seen};
 use canon::{Fault, FaultKind};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -41,11 +41,11 @@ impl RawStream {
     /// When the stream breaks, ends or reports an error before it.
     pub(super) async fn open(
         body: Incoming,
-        scan: Box<dyn Scan>,
+        protocol: &dyn Protocol,
         strip_reports: bool,
         watch: Option<SealWatch>,
     ) -> Result<Self, Fault> {
-        let body = FrameReader::new(body);
+        let (body, scan) = (FrameReader::new(body, protocol.framing()), protocol.scan());
         let mut stream = Self { body, scan, strip_reports, watch, first: None, over: false };
         let mut held = BytesMut::new();
         loop {
@@ -146,17 +146,47 @@ fn cut() -> Fault {
     Fault::provider(FaultKind::Cut, "the provider's stream ended before the answer was complete")
 }
 
+/// Makes frames of bytes.
+enum Cutter {
+    Sse(SseReader),
+    AwsEventStream(EventStreamReader),
+}
+
+impl Cutter {
+    fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Sse => Self::Sse(SseReader::default()),
+            Framing::AwsEventStream => Self::AwsEventStream(EventStreamReader::default()),
+        }
+    }
+
+    fn push(&mut self, bytes: Bytes, out: &mut Vec<Frame>) -> Result<(), Fault> {
+        let malformed = |error: &dyn std::fmt::Display| Fault::provider(FaultKind::Malformed, error.to_string());
+        match self {
+            Self::Sse(reader) => reader.push(bytes, out).map_err(|error| malformed(&error)),
+            Self::AwsEventStream(reader) => reader.push(bytes, out).map_err(|error| malformed(&error)),
+        }
+    }
+
+    /// The bytes ended. Half a binary message is none.
+    fn finish(&mut self, out: &mut Vec<Frame>) {
+        if let Self::Sse(reader) = self {
+            reader.finish(out);
+        }
+    }
+}
+
 /// Reads a body as frames.
 pub(super) struct FrameReader {
     body: Incoming,
-    reader: SseReader,
+    cutter: Cutter,
     frames: Vec<Frame>,
     over: bool,
 }
 
 impl FrameReader {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self { body, reader: SseReader::default(), frames: Vec::new(), over: false }
+    pub(super) fn new(body: Incoming, framing: Framing) -> Self {
+        Self { body, cutter: Cutter::new(framing), frames: Vec::new(), over: false }
     }
 
     /// The next frames, at least one; `None` at the end of the body.
@@ -169,13 +199,11 @@ impl FrameReader {
             match self.body.frame().await {
                 None => {
                     self.over = true;
-                    self.reader.finish(&mut self.frames);
+                    self.cutter.finish(&mut self.frames);
                 }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        self.reader
-                            .push(data, &mut self.frames)
-                            .map_err(|error| Fault::provider(FaultKind::Malformed, error.to_string()))?;
+                        self.cutter.push(data, &mut self.frames)?;
                     }
                 }
                 Some(Err(error)) => {

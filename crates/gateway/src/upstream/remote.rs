@@ -163,7 +163,7 @@ impl Remote {
             }
         }
         if ask.peek.stream {
-            request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static(self.config.protocol.framing().mime()));
         }
         if let Proof::Each(sign) = &self.proof {
             sign.sign(&mut request, &body).await?;
@@ -240,7 +240,12 @@ impl Remote {
             let status = head.status.as_u16();
             // An error without a readable body is still an error.
             let body = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
-            let mut fault = protocol.decode_fault(status, &body.unwrap_or_default());
+            let body = body.unwrap_or_default();
+            let named = protocol.fault_name().and_then(|name| head.headers.get(name)?.to_str().ok());
+            let mut fault = match named {
+                Some(name) => protocol.decode_named_fault(status, name, &body),
+                None => protocol.decode_fault(status, &body),
+            };
             // Body and headers may both say it; whoever waits the longer time has waited both.
             fault.retry_after = fault.retry_after.max(retry_after(&head.headers));
             if matches!(fault.kind, FaultKind::RateLimited | FaultKind::QuotaExhausted) {
@@ -251,10 +256,10 @@ impl Remote {
             return Err(fault);
         }
         let mime = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_stream = mime.starts_with("text/event-stream") || mime.starts_with("application/vnd.amazon.eventstream");
+        let is_stream = mime.starts_with(protocol.framing().mime());
         match (ask.peek.stream, is_stream) {
             (true, true) if self.answers_pass(ask) => {
-                let stream = RawStream::open(body, protocol.scan(), !ask.peek.stream_usage, self.watch(ask)).await?;
+                let stream = RawStream::open(body, protocol, !ask.peek.stream_usage, self.watch(ask)).await?;
                 Ok(ReplyBody::RawStream(Box::new(stream)))
             }
             (true, true) => Ok(ReplyBody::Events(Box::new(events(protocol, body, self.watch(ask)).await?))),
@@ -416,7 +421,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// A stream of another wire as events, its first real one in hand.
 async fn events(protocol: &'static dyn Protocol, body: Incoming, watch: Option<SealWatch>) -> Result<Items, Fault> {
-    let (body, decoder) = (FrameReader::new(body), protocol.stream_decoder());
+    let (body, decoder) = (FrameReader::new(body, protocol.framing()), protocol.stream_decoder());
     let mut reader = EventReader { body, decoder, watch, finished: false };
     let mut first = Vec::new();
     while !first.iter().any(is_real) {
