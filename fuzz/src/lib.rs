@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use canon::event::Event;
-use canon::frame::{Frame, SseReader};
-use canon::wire::{self, Dialect, Params, Protocol, StreamTerms, Target};
+use canon::frame::{EventStreamReader, Frame, SseReader};
+use canon::wire::{self, Dialect, Framing, Params, Protocol, StreamTerms, Target};
 use serde_json::Value;
 
 /// Readers of one wire, by the first byte of an input.
@@ -66,7 +66,7 @@ fn stream(protocol: &dyn Protocol, body: &[u8]) {
     let mut scan = protocol.scan();
     let mut decoder = protocol.stream_decoder();
     let mut events = Vec::new();
-    for frame in read(body, usize::MAX) {
+    for frame in read(protocol.framing(), body, usize::MAX) {
         let _ = scan.frame(&frame);
         if decoder.frame(&frame, &mut events).is_err() {
             return;
@@ -102,19 +102,29 @@ fn spoken(events: &[Event]) {
 /// Bytes to frames, whichever pieces they come in.
 pub fn frames(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
-    let (whole, pieces) = (read(body, usize::MAX), read(body, usize::from(*size).max(1)));
-    assert_eq!(whole, pieces, "where bytes break does not matter");
-    let raw: usize = whole.iter().map(|frame| frame.raw.len()).sum();
-    assert!(raw <= body.len(), "no frame holds bytes that did not come");
+    for framing in [Framing::Sse, Framing::AwsEventStream] {
+        let (whole, pieces) = (read(framing, body, usize::MAX), read(framing, body, usize::from(*size).max(1)));
+        assert_eq!(whole, pieces, "where bytes break does not matter");
+        let raw: usize = whole.iter().map(|frame| frame.raw.len()).sum();
+        assert!(raw <= body.len(), "no frame holds bytes that did not come");
+    }
 }
 
-fn read(body: &[u8], size: usize) -> Vec<Frame> {
-    let (mut reader, mut out) = (SseReader::default(), Vec::new());
-    for piece in body.chunks(size.clamp(1, body.len().max(1))) {
-        if reader.push(Bytes::copy_from_slice(piece), &mut out).is_err() {
-            return out;
+fn read(framing: Framing, body: &[u8], size: usize) -> Vec<Frame> {
+    let mut out = Vec::new();
+    let mut pieces = body.chunks(size.clamp(1, body.len().max(1))).map(Bytes::copy_from_slice);
+    match framing {
+        Framing::Sse => {
+            let mut reader = SseReader::default();
+            if pieces.all(|piece| reader.push(piece, &mut out).is_ok()) {
+                reader.finish(&mut out);
+            }
+        }
+        Framing::AwsEventStream => {
+            let mut reader = EventStreamReader::default();
+            // After a broken message nothing can be read.
+            let _ = pieces.all(|piece| reader.push(piece, &mut out).is_ok());
         }
     }
-    reader.finish(&mut out);
     out
 }

@@ -12,10 +12,13 @@ use crate::fault::{Fault, FaultKind};
 use crate::frame::Frame;
 use serde_json::Value;
 
+/// What stands where the stream ends.
+const DONE: &[u8] = b"[DONE]";
+
 /// The data of an event, if it has any that says something.
 fn data_of(frame: &Frame) -> Option<&[u8]> {
     let data = frame.data.trim_ascii();
-    (!data.is_empty() && data != b"[DONE]").then_some(data)
+    (!data.is_empty() && data != DONE).then_some(data)
 }
 
 fn parse(data: &[u8]) -> Result<Value, Fault> {

@@ -1,6 +1,6 @@
 //! Events that pass untouched: the first and the last are parsed, the many between them are only walked over.
 
-use super::{data_of, parse};
+use super::{DONE, data_of, parse};
 use crate::fault::{Fault, FaultKind};
 use crate::fields::BadField;
 use crate::frame::Frame;
@@ -18,7 +18,8 @@ pub(in crate::wire::cohere_v2) struct Watch {
 impl Scan for Watch {
     fn frame(&mut self, frame: &Frame) -> Result<FrameNote, Fault> {
         let Some(data) = data_of(frame) else {
-            return Ok(if self.seen.ended { FrameNote::End } else { FrameNote::Quiet });
+            let done = self.seen.ended && frame.data.trim_ascii() == DONE;
+            return Ok(if done { FrameNote::End } else { FrameNote::Quiet });
         };
         let (mut kind, mut id, mut is_error) = (None, None, false);
         look::top_level(data, |key, value| {
