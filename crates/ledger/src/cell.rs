@@ -59,6 +59,10 @@ pub(crate) trait Field: Sized {
 
     fn cell(&self) -> Cell<'_>;
     fn from_cell(cell: Cell<'_>) -> Option<Self>;
+    /// Whether nobody filled it; the journal's lines leave it out.
+    fn is_null(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Field> Field for Option<T> {
@@ -74,6 +78,10 @@ impl<T: Field> Field for Option<T> {
             Cell::Null => Some(None),
             other => T::from_cell(other).map(Some),
         }
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_none()
     }
 }
 
@@ -194,6 +202,10 @@ impl Field for Vec<Candidate> {
             _ => None,
         }
     }
+
+    fn is_null(&self) -> bool {
+        self.is_empty()
+    }
 }
 
 impl Field for Vec<Loss> {
@@ -210,6 +222,10 @@ impl Field for Vec<Loss> {
             Cell::Text(text) => sonic_rs::from_str::<losses::Read>(&text).ok().map(|read| read.0),
             _ => None,
         }
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_empty()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger's line: one row per upstream attempt, failed, hedged, shadow and drill ones included. The list of fields
 //! below is the only one: the struct, the journal's line, the store's columns and the telemetry names come from it.
-//! Pure. Never here: a word of a request or an answer. What nobody filled is null, never missing and never 0.
+//! Pure. Never here: a word of a request or an answer. What nobody filled is null (in the journal: left out), never 0.
 
 use crate::cell::{Cell, Column, Field, Mismatch};
 use crate::id::RequestId;
@@ -104,7 +104,7 @@ macro_rules! attempt {
         /// One upstream attempt. Times of day are Unix microseconds, spans are microseconds from `started`.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
-        pub struct Attempt { $(#[doc = $doc] $(#[serde(with = $codec)])? pub $field: $type,)+ }
+        pub struct Attempt { $(#[doc = $doc] #[serde(skip_serializing_if = "Field::is_null")] $(#[serde(with = $codec)])? pub $field: $type,)+ }
 
         /// Every field in the order of the row.
         pub const COLUMNS: &[Column] = &[$(Column {

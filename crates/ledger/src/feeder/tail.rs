@@ -2,7 +2,9 @@
 //! half written at the end of its last segment is no line.
 
 use crate::journal::Segment;
-use crate::record::Attempt;
+use crate::named::Named;
+use crate::record::{Attempt, Outcome, RowKey};
+use sonic_rs::JsonValueTrait;
 use std::io;
 
 const CHUNK: usize = 256 << 10;
@@ -31,6 +33,22 @@ impl Tail {
         self.buffer.drain(..whole);
         Ok(read > 0)
     }
+}
+
+/// Whose line it is, and whether it says that an attempt begins: looked up at the line's beginning, where every row has
+/// these. `None`: nobody understands it.
+pub(super) fn head(line: &[u8]) -> Option<(RowKey, bool)> {
+    let (mut request, mut attempt, mut outcome) = (None, None, None);
+    for field in sonic_rs::to_object_iter(line).take(3) {
+        let (name, value) = field.ok()?;
+        match name.as_ref() {
+            "request_id" => request = value.as_str()?.parse().ok(),
+            "attempt" => attempt = value.as_u64().and_then(|number| u32::try_from(number).ok()),
+            "outcome" => outcome = value.as_str().map(|word| word == Outcome::Open.name()),
+            _ => {}
+        }
+    }
+    Some(((request?, attempt?), outcome?))
 }
 
 /// The row in a line; `None`: nobody understands it.

@@ -1,9 +1,9 @@
 //! What the feeder's thread does with the segments of its own process.
 
-use super::tail::{Tail, row};
+use super::tail::{Tail, head, row};
 use super::{FeederError, FeederOptions, FeederStatus};
 use crate::journal::{JournalError, Segment, Shared};
-use crate::record::{Attempt, Outcome, RowKey};
+use crate::record::{Attempt, RowKey};
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,27 +30,29 @@ struct Reading {
 struct Rows {
     /// Ended attempts for the store.
     ended: Vec<Attempt>,
-    /// Begun ones, with the segment that holds their line.
-    open: HashMap<RowKey, (u64, Attempt)>,
+    /// Lines of begun ones, with the segment that holds them; most are ended before anyone would read them.
+    open: HashMap<RowKey, (u64, Box<[u8]>)>,
     /// Begun ones whose line was written again to a later segment and not read there yet; `true`: ended meanwhile.
     carried: HashMap<RowKey, bool>,
 }
 
 impl Rows {
-    /// Takes a row from segment `number`.
-    fn take(&mut self, number: u64, row: Attempt) {
-        let key = row.row_key();
-        if row.outcome == Outcome::Open {
+    /// Takes a line from segment `number`; `false`: nobody understands it.
+    fn take(&mut self, number: u64, line: &[u8]) -> bool {
+        let Some((key, begins)) = head(line) else { return false };
+        if begins {
             if self.carried.remove(&key) != Some(true) {
-                self.open.insert(key, (number, row));
+                self.open.insert(key, (number, line.into()));
             }
-            return;
+            return true;
         }
+        let Some(row) = row(line) else { return false };
         self.open.remove(&key);
         if let Some(ended) = self.carried.get_mut(&key) {
             *ended = true;
         }
         self.ended.push(row);
+        true
     }
 }
 
@@ -93,10 +95,7 @@ impl Worker {
         let Reading { tail, damaged_lines } = self.tails.entry(number).or_default();
         let rows = &mut self.rows;
         let before = *damaged_lines;
-        let more = tail.read(segment, |line| match row(line) {
-            Some(row) => rows.take(number, row),
-            None => *damaged_lines += 1,
-        });
+        let more = tail.read(segment, |line| *damaged_lines += u64::from(!rows.take(number, line)));
         status.damaged_lines += *damaged_lines - before;
         Ok(more?)
     }
@@ -117,11 +116,11 @@ impl Worker {
         let running: Vec<RowKey> =
             self.rows.open.iter().filter(|(_, (home, _))| *home == number).map(|(key, _)| *key).collect();
         for key in running {
-            if let Some((home, row)) = self.rows.open.remove(&key) {
-                match self.journal.line(&row) {
+            if let Some((home, line)) = self.rows.open.remove(&key) {
+                match self.journal.again(&line) {
                     Ok(()) => self.rows.carried.insert(key, false),
                     Err(error) => {
-                        self.rows.open.insert(key, (home, row));
+                        self.rows.open.insert(key, (home, line));
                         // once closed, the segment stays: the next process finds these attempts in it
                         return if matches!(error, JournalError::Closed) { Ok(()) } else { Err(error.into()) };
                     }

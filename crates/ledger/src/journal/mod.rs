@@ -222,7 +222,7 @@ impl Drop for Journal {
 
 impl Shared {
     /// Encodes and writes one row as it is.
-    pub(crate) fn line(&self, attempt: &Attempt) -> Result<(), JournalError> {
+    fn line(&self, attempt: &Attempt) -> Result<(), JournalError> {
         let written = LINE.with_borrow_mut(|line| {
             line.clear();
             sonic_rs::to_writer(&mut *line, attempt).map_err(|error| JournalError::Encode {
@@ -237,6 +237,11 @@ impl Shared {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
         written
+    }
+
+    /// Writes a line again that stands in an older segment.
+    pub(crate) fn again(&self, line: &[u8]) -> Result<(), JournalError> {
+        self.append(&[line, b"\n"].concat())
     }
 
     fn append(&self, line: &[u8]) -> Result<(), JournalError> {
