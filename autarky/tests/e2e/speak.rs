@@ -37,11 +37,25 @@ pub(crate) fn speak(dialect: &str, model: &str, question: &str, stream: bool, wa
             let body = json!({"contents": [{"role": "user", "parts": [{"text": question}]}]});
             (format!("/v1beta/models/{model}:{method}"), body)
         }
+        "bedrock-converse" => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            let body = json!({"messages": [{"role": "user", "content": [{"text": question}]}], "inferenceConfig": {"maxTokens": 4096}});
+            (format!("/model/{model}/{method}"), body)
+        }
+        "cohere-v2" => (
+            "/v2/chat".to_owned(),
+            json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": question}]}),
+        ),
         other => unreachable!("this test must learn the dialect `{other}`"),
     };
-    if calls {
+    if calls && dialect == "bedrock-converse" {
+        let offered = tools.iter().map(
+            |(name, schema)| json!({"toolSpec": {"name": name, "description": name, "inputSchema": {"json": schema}}}),
+        );
+        body["toolConfig"] = json!({"tools": offered.collect::<Vec<_>>()});
+    } else if calls {
         body["tools"] = match dialect {
-            "openai-chat" => tools
+            "openai-chat" | "cohere-v2" => tools
                 .iter()
                 .map(|(name, schema)| json!({"type": "function", "function": {"name": name, "parameters": schema}}))
                 .collect(),
@@ -66,6 +80,11 @@ pub(crate) fn speak(dialect: &str, model: &str, question: &str, stream: bool, wa
             "openai-chat" => body["reasoning_effort"] = json!("medium"),
             "openai-responses" => body["reasoning"] = json!({"effort": "medium", "summary": "auto"}),
             "anthropic-messages" => body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024}),
+            "bedrock-converse" => {
+                let thinking = json!({"type": "enabled", "budget_tokens": 1024});
+                body["additionalModelRequestFields"] = json!({"thinking": thinking});
+            }
+            "cohere-v2" => body["thinking"] = json!({"type": "enabled", "token_budget": 1024}),
             _ => body["generationConfig"] = json!({"thinkingConfig": {"includeThoughts": true}}),
         }
     }

@@ -7,9 +7,10 @@ use crate::event::Event;
 use crate::facets::Peek;
 use crate::fault::Fault;
 use crate::fields::BadField;
-use crate::frame::Frame;
+use crate::frame::{EventStreamReader, Frame, SseReader};
 use crate::request::Request;
 use crate::usage::Usage;
+use bytes::Bytes;
 use serde_json::Value;
 
 /// What a route of a dialect is for.
@@ -108,9 +109,10 @@ pub trait StreamEncoder: Send {
 }
 
 /// How a protocol frames its streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// Server-sent events.
+    #[default]
     Sse,
     /// AWS binary event stream.
     AwsEventStream,
@@ -270,6 +272,22 @@ pub struct Seen {
     pub stop: Option<crate::event::StopReason>,
     /// Whether the wire's own end was seen.
     pub ended: bool,
+}
+
+/// The frames in `bytes`, which hold whole ones; what is no frame is left out.
+#[must_use]
+pub fn frames_in(framing: Framing, bytes: Bytes) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    match framing {
+        Framing::Sse => {
+            let mut reader = SseReader::default();
+            // Too large a frame: what came before it stands.
+            let _ = reader.push(bytes, &mut frames);
+            reader.finish(&mut frames);
+        }
+        Framing::AwsEventStream => drop(EventStreamReader::default().push(bytes, &mut frames)),
+    }
+    frames
 }
 
 /// Decodes a whole recorded stream: for tests, replays and takeovers.

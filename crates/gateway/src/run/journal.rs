@@ -3,8 +3,8 @@
 
 use super::takeover::Takeover;
 use canon::Fault;
-use canon::frame::{Frame, SseReader};
-use canon::wire::{Protocol, StreamDecoder, StreamEncoder};
+use canon::frame::Frame;
+use canon::wire::{Framing, Protocol, StreamDecoder, StreamEncoder, frames_in};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -14,6 +14,7 @@ const BATCH: usize = 64 * 1024;
 /// What passed and is not read yet.
 pub(super) struct Journal {
     decoder: Box<dyn StreamDecoder>,
+    framing: Framing,
     kept: Vec<u8>,
     owed: Owed,
 }
@@ -21,7 +22,9 @@ pub(super) struct Journal {
 impl Journal {
     /// Nothing yet of a stream of `protocol`.
     pub(super) fn new(protocol: &dyn Protocol) -> Self {
-        Self { decoder: protocol.stream_decoder(), kept: Vec::new(), owed: Owed::default() }
+        let framing = protocol.framing();
+        let owed = Owed { framing, ..Owed::default() };
+        Self { decoder: protocol.stream_decoder(), framing, kept: Vec::new(), owed }
     }
 
     /// Keeps whole frames that were passed on.
@@ -40,7 +43,7 @@ impl Journal {
     /// Reads what was kept: afterwards `takeover` knows what the client heard, and `encoder` is where it would be had
     /// it written all of it.
     fn read(&mut self, takeover: &mut Takeover, encoder: &mut dyn StreamEncoder) {
-        let frames = frames(std::mem::take(&mut self.kept));
+        let frames = frames_in(self.framing, std::mem::take(&mut self.kept).into());
         let (mut events, mut told, mut out) = (Vec::new(), Vec::new(), Vec::new());
         for frame in &frames {
             self.owed.heard(frame);
@@ -69,6 +72,7 @@ impl Journal {
 /// say that a block begins before anything of it is known, an encoder waits. They are left out once they are written.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
+    framing: Framing,
     frames: VecDeque<Mark>,
     /// Ids that the encoder made for what the client knows by another one, each with that.
     renamed: Vec<(String, String)>,
@@ -99,7 +103,7 @@ impl Owed {
     }
 
     fn written(&mut self, bytes: Vec<u8>) {
-        for mark in frames(bytes).iter().filter_map(mark) {
+        for mark in frames_in(self.framing, bytes.into()).iter().filter_map(mark) {
             self.lost |= !self.frames.pop_front().is_some_and(|heard| heard.is(&mark));
         }
     }
@@ -113,7 +117,7 @@ impl Owed {
             return Ok(bytes);
         }
         let mut out = Vec::with_capacity(bytes.len());
-        for frame in frames(bytes) {
+        for frame in frames_in(self.framing, bytes.into()) {
             match (mark(&frame), self.frames.front()) {
                 (Some(mark), Some(owed)) if mark.is(owed) => {
                     let owed = self.frames.pop_front().and_then(|owed| owed.id);
@@ -145,24 +149,19 @@ impl Owed {
     }
 }
 
-/// The frames in `bytes`, which holds whole ones.
-fn frames(bytes: Vec<u8>) -> Vec<Frame> {
-    let (mut reader, mut frames) = (SseReader::default(), Vec::new());
-    // Each was a frame, or was written by us: none is too large.
-    let _ = reader.push(bytes.into(), &mut frames);
-    frames
-}
-
 /// Frames that begin or end something have a mark; pieces of words, and wires without types, have none.
 fn mark(frame: &Frame) -> Option<Mark> {
     let value: Value = serde_json::from_slice(&frame.data).ok()?;
-    let kind = value.get("type")?.as_str()?;
-    if kind == "ping" || (kind.ends_with("delta") && kind != "message_delta") {
+    let name = std::str::from_utf8(&frame.event).ok().filter(|name| !name.is_empty());
+    let kind = value.get("type").and_then(Value::as_str).or(name)?;
+    if kind == "ping" || ((kind.ends_with("delta") || kind.ends_with("Delta")) && kind != "message_delta") {
         return None;
     }
     let number = |key: &str| value.get(key).and_then(Value::as_u64);
-    let inner = ["/content_block/type", "/item/type"].iter().find_map(|at| value.pointer(at)).and_then(Value::as_str);
-    let places = [number("index").or_else(|| number("output_index")), number("content_index"), number("summary_index")];
+    let inner = ["/content_block/type", "/item/type", "/delta/message/content/type"];
+    let inner = inner.iter().find_map(|at| value.pointer(at)).and_then(Value::as_str);
+    let place = ["index", "output_index", "contentBlockIndex"].into_iter().find_map(number);
+    let places = [place, number("content_index"), number("summary_index")];
     let id = value.pointer("/item/id").and_then(Value::as_str);
     let owned = |text: Option<&str>| text.map(str::to_owned);
     Some(Mark { kind: kind.to_owned(), places, inner: owned(inner), id: owned(id) })

@@ -34,6 +34,10 @@ impl Grammar for BedrockConverse {
             ear.frame = at;
             ear.message(message);
         }
+        if ear.heard.ended == Ended::Cut && ear.choice.finish.is_some() {
+            // `messageStop` says why it stopped; what follows only reports.
+            ear.heard.ended = Ended::Complete;
+        }
         if ear.heard.ended == Ended::Complete {
             ear.end();
             if asked.n.is_some_and(|n| n != 1) {

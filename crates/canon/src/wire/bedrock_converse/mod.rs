@@ -15,7 +15,7 @@ mod usage;
 
 use super::{
     Dialect, Encoded, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder,
-    StreamTerms, Target, WireId,
+    StreamTerms, Target, WireId, seals,
 };
 use crate::answer::Response;
 use crate::facets::Peek;
@@ -32,6 +32,9 @@ pub const ID: WireId = WireId::new("bedrock-converse");
 /// Bedrock's Converse.
 #[derive(Debug)]
 pub struct BedrockConverse;
+
+/// Keys under which opaque blocks stand.
+const SEALS: [&str; 2] = ["\"signature\"", "\"redactedContent\""];
 
 const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/model/{model}/converse", kind: RouteKind::Generate },
@@ -53,6 +56,10 @@ impl Dialect for BedrockConverse {
 
     fn decode_request(&self, params: &Params, body: Value) -> Result<Request, BadField> {
         request::decode(params, body)
+    }
+
+    fn mentions_seals(&self, body: &[u8]) -> bool {
+        seals::mentions(body, &SEALS)
     }
 
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
@@ -92,6 +99,13 @@ impl Protocol for BedrockConverse {
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {
         response::decode(body)
+    }
+
+    fn seals(&self, body: &[u8]) -> Vec<String> {
+        let found = seals::find(body, &SEALS, |fields| {
+            seals::text(fields, "signature").or_else(|| seals::text(fields, "redactedContent"))
+        });
+        found.into_iter().map(|data| block::cipher(data).data).collect()
     }
 
     fn framing(&self) -> Framing {

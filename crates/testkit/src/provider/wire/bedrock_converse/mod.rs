@@ -205,7 +205,11 @@ fn turn(message: &Value, turns: &mut Vec<Turn>) {
         _ => Speaker::System,
     };
     let (results, said): (Vec<&Value>, Vec<&Value>) =
-        items(message, "content").iter().partition(|block| block.get("toolResult").is_some());
+        // A mark says nothing.
+        items(message, "content")
+            .iter()
+            .filter(|block| block.get("cachePoint").is_none())
+            .partition(|block| block.get("toolResult").is_some());
     for result in results.iter().filter_map(|block| block.get("toolResult")) {
         turns.push(Turn { speaker: Speaker::Tool, text: items(result, "content").iter().map(words).collect() });
     }
