@@ -4,6 +4,7 @@
 mod check;
 mod completions;
 mod exposure;
+mod health;
 mod house;
 mod keys;
 mod output;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Args),
     /// Check a configuration: every problem with its line and what to do.
     Check(check::Args),
+    /// Tell of every breaker of a running server: which is open, why, and until when.
+    Health(health::Args),
     /// Tell the story of one request: whom the plan looked at, who was asked, what became of it.
     Why(why::Args),
     /// Who the products depend on, what would be left without each, what ends when.
@@ -60,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Exposure(args) => exposure::run(&args),
         Command::Register(args) => register::run(&args),

@@ -12,7 +12,7 @@ say of a request is named as a loss: in the answer's header, in the [ledger](led
 (`on_loss`).";
 
 /// Paths that belong to no dialect.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 13] = [
     (
         "GET /v1/models",
         "The models, deployments and aliases that the caller's product may use, as OpenAI's, Anthropic's \
@@ -35,6 +35,10 @@ const OTHERS: [(&str, &str); 12] = [
     ("GET /healthz", "200 while the process lives."),
     ("GET /readyz", "200 when everything is there, else 503; the body lists what is missing."),
     ("GET /metrics", "[Metrics](metrics.md)."),
+    (
+        "GET /admin/health",
+        "Every breaker (of deployments, accounts, hosts, makers) with its state and the last fault. Answered on loopback only.",
+    ),
 ];
 
 const KEYS: [(&str, &str); 5] = [

@@ -9,6 +9,7 @@ mod errors;
 mod failover;
 mod first_answer;
 mod footprint;
+mod hostile;
 #[cfg(feature = "house")]
 mod house;
 mod identity;

@@ -17,6 +17,9 @@ pub(crate) fn top_level<'a>(
         return Err(BadField::new("body", "must be a JSON object"));
     }
     let text = std::str::from_utf8(body).map_err(|_| BadField::new("body", "must be UTF-8"))?;
+    if is_too_deep(body) {
+        return Err(BadField::new("body", format!("is nested more than {DEEPEST} levels deep")));
+    }
     let start = text.as_ptr() as usize;
     for entry in sonic_rs::to_object_iter(text) {
         let (key, value) =
@@ -24,6 +27,43 @@ pub(crate) fn top_level<'a>(
         see(&key, Look { value, start })?;
     }
     Ok(())
+}
+
+/// Deepest nesting that is read: that of the full reader, which follows. Parsers recurse; deeper bodies would take the
+/// process's stack.
+const DEEPEST: usize = 127;
+
+/// Whether lists and objects are nested deeper than [`DEEPEST`]. Strings, most of any body, are jumped over.
+fn is_too_deep(body: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = end_of_string(body, at),
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEEPEST {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// One past the quote that ends the string whose first byte is at `from`.
+fn end_of_string(body: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if body.get(at) == Some(&b'"') {
+            return at + 1;
+        }
+        at += 2;
+    }
+    body.len()
 }
 
 /// The first line of a parser's complaint, without its excerpt of the body.
@@ -120,4 +160,20 @@ pub fn splice(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
     }
     out.extend_from_slice(body.get(from..).unwrap_or_default());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_deep_is_refused_before_it_is_walked_over() {
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let look = |text: &str| top_level(text.as_bytes(), |_, _| Ok(()));
+        assert!(look(&nested(DEEPEST - 1)).is_ok());
+        assert!(look(&nested(DEEPEST)).is_err());
+        assert!(look(&format!("{{\"a\":{}", "[{\"b\":".repeat(200_000))).is_err());
+        // Brackets and escaped quotes in words are words.
+        assert!(look(&format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(300), "{".repeat(300))).is_ok());
+    }
 }

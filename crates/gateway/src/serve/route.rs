@@ -33,6 +33,8 @@ pub(super) enum Place {
     Ready,
     /// Counters.
     Metrics,
+    /// Every breaker.
+    Breakers,
     /// A known path, another method.
     WrongMethod,
     /// No such path.
@@ -66,6 +68,7 @@ pub(super) fn find(method: &Method, path: &str) -> Place {
         "/healthz" => Place::Health,
         "/readyz" => Place::Ready,
         "/metrics" => Place::Metrics,
+        "/admin/health" => Place::Breakers,
         _ => {
             let one = |folder, shape| path.strip_prefix(folder).map(|model: &str| (shape, model));
             match one("/v1/models/", Shape::OpenAi).or_else(|| one("/v1beta/models/", Shape::Gemini)) {

@@ -1,7 +1,7 @@
 //! What is not an answer of a model: health, readiness, metrics, lists of models, and paths that lead nowhere.
 
-use super::models;
 use super::route::Place;
+use super::{health, models};
 use crate::outbox::AnswerBody;
 use crate::setup::Gateway;
 use canon::wire::openai_chat::encode_error;
@@ -23,6 +23,9 @@ pub(super) fn answer(
         Place::Ready => ready(gateway),
         Place::Metrics => {
             text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", &gateway.metrics.text())
+        }
+        Place::Breakers => {
+            health::breakers(gateway, peer).map_or_else(|fault| refuse(&fault), |value| body(StatusCode::OK, &value))
         }
         Place::Models(shape, wanted) => {
             let listed = models::list(gateway, *shape, wanted.as_deref(), head, peer);
