@@ -40,7 +40,7 @@ async fn send(addr: SocketAddr, pieces: &[&[u8]], pause: Duration, close: bool) 
         let _ = socket.shutdown().await;
     }
     let mut said = Vec::new();
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = socket.read(&mut buffer).await {
         said.extend_from_slice(&buffer[..length]);
         if is_whole(&said) {

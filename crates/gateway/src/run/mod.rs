@@ -9,6 +9,8 @@ mod course;
 mod journal;
 mod losses;
 mod pump;
+#[cfg(test)]
+mod simulation;
 mod takeover;
 
 pub use attempt::{Begun, Watched};

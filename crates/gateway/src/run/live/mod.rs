@@ -186,6 +186,20 @@ impl LiveView {
     }
 }
 
+#[cfg(test)]
+impl LiveView {
+    /// What is held now: money, calls under way, places within limits.
+    pub(crate) fn held(&self) -> (NanoUsd, u32, u32) {
+        let reserved = |holder: &Holder| self.book.with(*holder, |budget| budget.reserved()).unwrap_or_default();
+        let money = self.holders.values().map(reserved).fold(NanoUsd::ZERO, NanoUsd::plus);
+        let under_way =
+            self.lines.iter().map(|line| line.one.under_way.load(std::sync::atomic::Ordering::Relaxed)).sum();
+        let placed = self.lines.iter().map(|line| line.one.gate.under_way()).sum::<u32>()
+            + self.products.iter().map(|product| product.gate.under_way()).sum::<u32>();
+        (money, under_way, placed)
+    }
+}
+
 fn account_of(deployment: &Deployment) -> (String, String) {
     (deployment.provider.clone(), deployment.account.clone())
 }

@@ -61,6 +61,11 @@ impl Gate {
         self.limited.store(true, Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> u32 {
+        self.lock().under_way()
+    }
+
     fn headroom(&self, now: Tick) -> f32 {
         if !self.limited.load(Ordering::Relaxed) {
             return 1.0;
