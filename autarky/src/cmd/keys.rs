@@ -4,11 +4,14 @@ use super::output::{self, Format};
 use crate::config;
 use crate::wiring;
 use anyhow::{Context, bail};
+use gateway::access::{SEED, aws_secret};
 use jiff::Timestamp;
 use ledger::keys::{self, Wish};
 use ledger::{Key, Sqlite, Store};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A running server takes changes over within a second.
@@ -53,6 +56,11 @@ enum Action {
         /// The key's id, as `list` shows it.
         id: String,
     },
+    /// Show the access key with which AWS's clients prove a key: its id and its secret, which can be shown again.
+    Aws {
+        /// The key's id, as `list` shows it.
+        id: String,
+    },
     /// Make a successor with the same rights; the old key stays good for a while.
     Rotate {
         /// The key's id, as `list` shows it.
@@ -88,6 +96,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             let key = keys::revoke(&store, &id, now)?;
             output::line(format!("key `{}` of product `{}` is refused from now on", key.name, key.product));
         }
+        Action::Aws { id } => {
+            if !store.keys()?.iter().any(|key| *key.id == *id) {
+                return Err(keys::KeyError::NoSuchKey(id).into());
+            }
+            let secret = aws_secret(&seed(&wiring::aws_seed(&data))?, &id);
+            match args.format {
+                Format::Json => output::line(json!({"id": id, "secret": secret})),
+                Format::Text => output::line(format!("AWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={secret}")),
+            }
+        }
         Action::Rotate { id, overlap } => {
             let overlap = i64::from(overlap) * 3_600_000_000;
             let (key, secret) = keys::rotate(&store, &id, &random()?, now, overlap)?;
@@ -95,6 +113,18 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The seed in `file`, which is made if missing and which nobody else may read.
+fn seed(file: &Path) -> anyhow::Result<[u8; SEED]> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let fresh = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    if let Ok(mut made) = fresh {
+        made.write_all(&random()?)?;
+    }
+    let read = std::fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    read.try_into()
+        .map_err(|_| anyhow::anyhow!("`{}` is damaged: remove it, and tell AWS's clients new secrets", file.display()))
 }
 
 fn random() -> anyhow::Result<[u8; 32]> {

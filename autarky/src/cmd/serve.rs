@@ -123,7 +123,7 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     let has_house = setup.fleet.deployments().iter().any(|deployment| deployment.house);
     let readiness = house.readiness(has_house);
     let ring = Arc::new(ring);
-    let access = Access::new(Arc::clone(&ring));
+    let access = Access::new(Arc::clone(&ring), wiring::aws_seed(&data));
     let kept = Turns::new(Arc::clone(&turns) as Arc<dyn state::Store>);
     let readiness = Box::new(readiness);
     let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, Clock::default(), readiness));

@@ -337,7 +337,9 @@ impl Converter<'_> {
     /// What a scheme must know besides the key; ids may be references too.
     fn login(&mut self, provider: &str, login: &auth::Login) -> Option<auth::Login> {
         let mut login = login.clone();
-        for (name, value) in [("tenant", &mut login.tenant), ("client", &mut login.client)] {
+        for (name, value) in
+            [("tenant", &mut login.tenant), ("client", &mut login.client), ("session", &mut login.session)]
+        {
             let Some(reference) = value.as_deref().filter(|text| text.starts_with("env:") || text.starts_with("file:"))
             else {
                 continue;

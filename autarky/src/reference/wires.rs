@@ -41,7 +41,8 @@ const OTHERS: [(&str, &str); 13] = [
     ),
 ];
 
-const KEYS: [(&str, &str); 5] = [
+const KEYS: [(&str, &str); 6] = [
+    ("Authorization: AWS4-HMAC-SHA256 Credential=key_…", "as AWS's clients sign with what `autarky keys aws` tells"),
     ("Authorization: Bearer ak-…", "as OpenAI's clients send it"),
     ("x-api-key: ak-…", "as Anthropic's clients send it"),
     ("api-key: ak-…", "as Azure's clients send it"),

@@ -77,6 +77,11 @@ pub(crate) fn database(data: &Path) -> PathBuf {
     data.join("ledger.db")
 }
 
+/// The file from which the secrets for AWS's clients are derived.
+pub(crate) fn aws_seed(data: &Path) -> PathBuf {
+    data.join("aws.seed")
+}
+
 /// The ledger's journal.
 pub(crate) fn journal(data: &Path) -> PathBuf {
     data.join("journal")

@@ -50,6 +50,10 @@ fn proof(auth: &str, folder: &Path, issuer: SocketAddr) -> (String, Option<(&'st
                 format!("login = {{ tenant = \"t\", client = \"c-1\", token_url = \"http://{issuer}/token\" }}\n");
             (file("plain", "k-1") + &login, token)
         }
+        "sigv4" => {
+            let login = "login = { client = \"AKID\" }\n";
+            (file("plain", "k-1") + login, None)
+        }
         other => unreachable!("this test must learn the scheme `{other}`"),
     }
 }

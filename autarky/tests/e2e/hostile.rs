@@ -73,10 +73,14 @@ fn post(path: &str, body: &[u8]) -> Vec<u8> {
 /// Whether `body` is an error as `dialect` writes it.
 fn is_error_of(dialect: &str, body: &[u8]) -> bool {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return false };
-    let error = &body["error"];
+    // Two wires say it at the top.
+    let flat = matches!(dialect, "bedrock-converse" | "cohere-v2");
+    let error = if flat { &body } else { &body["error"] };
     error["message"].is_string()
         && match dialect {
             "anthropic-messages" => body["type"] == "error" && error["type"].is_string(),
+            "bedrock-converse" => error["__type"].is_string(),
+            "cohere-v2" => error["code"].is_string(),
             "gemini" => error["status"].is_string() && error["code"].is_u64(),
             _ => error["type"].is_string() && error.get("code").is_some(),
         }

@@ -22,6 +22,7 @@ mod passthrough;
 mod provider_death;
 mod reload;
 mod sdk;
+mod signed;
 mod sixteen;
 mod speak;
 mod stage;

@@ -14,3 +14,4 @@ pub mod upstream;
 pub mod vault;
 
 mod outbox;
+mod sigv4;

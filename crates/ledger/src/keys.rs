@@ -225,6 +225,8 @@ fn hash(secret: &str) -> [u8; 32] {
 #[derive(Debug, Default)]
 pub struct KeyRing {
     keys: HashMap<[u8; 32], Key>,
+    /// Their hashes by id, for clients that prove a key without sending it.
+    ids: HashMap<Name, [u8; 32]>,
     version: i64,
 }
 
@@ -232,7 +234,8 @@ impl KeyRing {
     /// The ring of `keys`.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
-        Self { keys: keys.into_iter().map(|key| (key.hash, key)).collect(), version: 0 }
+        let ids = keys.iter().map(|key| (key.id.clone(), key.hash)).collect();
+        Self { keys: keys.into_iter().map(|key| (key.hash, key)).collect(), ids, version: 0 }
     }
 
     /// The store's keys as of now.
@@ -260,6 +263,16 @@ impl KeyRing {
     /// It is unknown, revoked or expired.
     pub fn verify(&self, secret: &str, now: i64) -> Result<&Key, KeyError> {
         let key = self.keys.get(&hash(secret)).ok_or(KeyError::Unknown)?;
+        key.check(now)?;
+        Ok(key)
+    }
+
+    /// The key with this id, if it is good at `now` (Unix microseconds). The caller has yet to prove that it is his.
+    ///
+    /// # Errors
+    /// It is unknown, revoked or expired.
+    pub fn named(&self, id: &str, now: i64) -> Result<&Key, KeyError> {
+        let key = self.ids.get(id).and_then(|hash| self.keys.get(hash)).ok_or(KeyError::Unknown)?;
         key.check(now)?;
         Ok(key)
     }

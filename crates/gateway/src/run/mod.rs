@@ -9,9 +9,9 @@ mod course;
 mod journal;
 mod losses;
 mod pump;
-#[cfg(test)]
-mod simulation;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 pub use attempt::{Begun, Watched};
 pub(crate) use pump::Carry;

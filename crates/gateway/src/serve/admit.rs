@@ -6,7 +6,7 @@ use crate::setup::Setup;
 use canon::{Fault, FaultKind};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use ledger::Name;
+use ledger::{Key, Name};
 use policy::{Permit, ProductIx};
 use std::net::IpAddr;
 
@@ -48,6 +48,11 @@ pub(super) fn admit(
     };
     let ring = access.ring();
     let key = ring.verify(secret, micros).map_err(|error| refused(&error.to_string()))?;
+    caller(setup, key, peer)
+}
+
+/// Whoever has proved to hold `key`.
+pub(super) fn caller(setup: &Setup, key: &Key, peer: IpAddr) -> Result<Caller, Fault> {
     if !key.allows_address(peer) {
         return Err(Fault::client(FaultKind::Forbidden, "the key may not be used from this address"));
     }
@@ -62,7 +67,7 @@ pub(super) fn admit(
     Ok(Caller { product, team: key.team.clone(), key: Some(key.id.clone()), permit })
 }
 
-fn refused(message: &str) -> Fault {
+pub(super) fn refused(message: &str) -> Fault {
     Fault::client(FaultKind::Unauthenticated, message)
 }
 

@@ -4,7 +4,7 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{background, count, kept, pass, read, system};
+use super::{aws, background, count, kept, pass, read, system};
 use crate::clock;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
@@ -60,9 +60,16 @@ async fn answer(
     let place = gateway.enter(setup.limits.in_flight).ok_or_else(too_many)?;
     // admit
     let micros = clock::unix_micros();
-    let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
+    let (caller, body) = if aws::is_signed(&head.headers) {
+        // A signature covers the body, so it is there first.
+        let body = read::collect(body, setup.limits).await?;
+        (aws::admit(&setup, &gateway.access, &head, &body, (peer.ip(), micros))?, body)
+    } else {
+        let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
+        (caller, read::collect(body, setup.limits).await?)
+    };
     // read
-    let ask = read::read(dialect, params, head.headers, body, setup.limits).await?;
+    let ask = Ask::read(dialect, params, head.headers, body)?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
     let ask = gateway.turns.recall(&owner, ask, purpose).await?;

@@ -1,24 +1,10 @@
-//! Reading a request's body: bounded in size and time, collected once, looked into in place.
+//! Reading a request's body: bounded in size and time, collected once.
 
 use crate::setup::ServeLimits;
-use crate::upstream::Ask;
 use bytes::Bytes;
-use canon::wire::{Dialect, Params};
 use canon::{Fault, FaultKind};
-use http::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-
-/// Collects `body` and looks into it.
-pub(super) async fn read(
-    dialect: &'static dyn Dialect,
-    params: Params,
-    headers: HeaderMap,
-    body: Incoming,
-    limits: ServeLimits,
-) -> Result<Ask, Fault> {
-    Ask::read(dialect, params, headers, collect(body, limits).await?)
-}
 
 /// The whole body, within its bounds.
 pub(super) async fn collect(body: Incoming, limits: ServeLimits) -> Result<Bytes, Fault> {

@@ -69,6 +69,7 @@ impl ProviderRow {
             (&mut self.login.client, login.client),
             (&mut self.login.scope, login.scope),
             (&mut self.login.token_url, login.token_url),
+            (&mut self.login.session, login.session),
             (&mut self.login.service, login.service),
         ] {
             if theirs.is_some() {

@@ -6,6 +6,7 @@ mod bearer;
 mod google;
 mod header;
 mod none;
+mod sigv4;
 mod token;
 
 use super::backend::BoxFuture;
@@ -47,7 +48,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// What a scheme must know besides the key. None of it is secret.
+/// What a scheme must know besides the key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Login {
@@ -59,6 +60,8 @@ pub struct Login {
     pub scope: Option<String>,
     /// Where tokens are issued; default: the scheme's own place.
     pub token_url: Option<String>,
+    /// The token of temporary credentials, by reference (AWS).
+    pub session: Option<String>,
     /// The service that is called, where signatures name it (AWS); default `bedrock`.
     pub service: Option<String>,
 }
@@ -114,6 +117,7 @@ pub static SCHEMES: &[&dyn Scheme] = &[
     &header::GoogApiKey,
     &azure::AzureEntra,
     &google::Google,
+    &sigv4::SigV4,
     &none::NoAuth,
 ];
 

@@ -374,7 +374,7 @@ async fn schedule(seed: u64, journal: &Arc<Journal>, turns: &Turns) -> Vec<Strin
     fastrand::seed(seed);
     let dice = Arc::new(Dice(Mutex::new(fastrand::Rng::with_seed(seed))));
     let setup = setup(&dice);
-    let access = Access::new(Arc::new(KeyRing::new(Vec::new())));
+    let access = Access::new(Arc::new(KeyRing::new(Vec::new())), std::path::PathBuf::new());
     let gateway = Gateway::new(setup, access, Arc::clone(journal), turns.clone(), Clock::default(), Box::new(Always));
     let gateway = Arc::new(gateway);
     let setup = gateway.setup();
