@@ -1,5 +1,5 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick reference bench fuzz
+.PHONY: help run test quick reference bench bench-gateway fuzz
 
 help:
 	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
@@ -8,6 +8,7 @@ help:
 	@echo "make reference   write docs/reference anew"
 	@echo "make fuzz        everything that reads what strangers send   (ARGS=\"SECONDS TARGET...\")"
 	@echo "make bench       the house model against llama.cpp itself   (ARGS=ROUNDS)"
+	@echo "make bench-gateway   the gateway against its floors and LiteLLM's proxy   (ARGS=ROUNDS)"
 
 run:
 	@scripts/run $(ARGS)
@@ -26,3 +27,6 @@ bench:
 
 fuzz:
 	@scripts/fuzz $(ARGS)
+
+bench-gateway:
+	@scripts/bench-gateway $(ARGS)
