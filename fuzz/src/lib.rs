@@ -25,7 +25,7 @@ pub fn wire(name: &str, data: &[u8]) {
 }
 
 fn params() -> Params {
-    Params { model: Some("m".to_owned()), stream: false }
+    Params { model: Some("m".to_owned()), stream: false, ..Params::default() }
 }
 
 fn target() -> Target {

@@ -72,7 +72,9 @@ fn as_said(dialect: &'static dyn Dialect, feature: &Feature) -> Option<Request> 
     if !written.losses.is_empty() {
         return None;
     }
-    dialect.decode_request(&Params { model: Some("m".to_owned()), stream: false }, written.body).ok()
+    dialect
+        .decode_request(&Params { model: Some("m".to_owned()), stream: false, ..Params::default() }, written.body)
+        .ok()
 }
 
 fn target() -> Target {

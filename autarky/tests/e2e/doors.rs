@@ -128,6 +128,37 @@ async fn the_retired_completions_are_answered_by_a_conversations_model() {
 }
 
 #[tokio::test]
+async fn gemini_streams_a_list_to_who_asks_for_no_events() {
+    let provider = Provider::start(Script::default()).await.expect("a provider");
+    let row = leg("one", provider.addr(), 0).replace("/v1\"", "/v1beta\"");
+    let stage = Stage::start(&format!(
+        "{}{ANONYMOUS}",
+        row.replace("auth = \"none\"", "auth = \"none\"\nwires = [\"gemini\"]")
+    ));
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Say hi. nonce-list"}]}]});
+    let list = post(&stage, "/v1beta/models/one:streamGenerateContent", &body).await;
+    assert_eq!((list.status, list.header("content-type")), (200, "application/json"));
+    let chunks = list.json();
+    let words: String = chunks
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|chunk| chunk["candidates"][0]["content"]["parts"][0]["text"].as_str())
+        .collect();
+    assert_eq!(words, expected_answer("Say hi. nonce-list"));
+    let events = post(&stage, "/v1beta/models/one:streamGenerateContent?alt=sse", &body).await;
+    assert!(events.header("content-type").starts_with("text/event-stream") && events.body.starts_with(b"data: "));
+    // Broken in the middle, with nobody else to ask: the list is closed behind the error.
+    let fault = Some(Fault::Cut { after: 4, close: false });
+    provider.script(Script { rules: vec![Rule { fault, ..Rule::default() }], ..Script::default() });
+    let broken = post(&stage, "/v1beta/models/one:streamGenerateContent", &body).await.json();
+    assert!(
+        broken.as_array().and_then(|list| list.last()).is_some_and(|last| last["error"]["code"].is_u64()),
+        "{broken}"
+    );
+}
+
+#[tokio::test]
 async fn a_providers_own_endpoints_are_reached_through_our_door() {
     let script = Script { key: Some("sk-theirs".to_owned()), ..Script::default() };
     let provider = Provider::start(script).await.expect("a provider");

@@ -12,6 +12,8 @@ pub struct Peek {
     pub model_at: Option<Range<usize>>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// Whether a stream is wanted as one list instead of events.
+    pub listed: bool,
     /// Whether a stream's usage report was asked for (or needs no asking on this wire).
     pub stream_usage: bool,
     /// Where an existing `stream_options` value stands, so that usage can be asked for upstream.

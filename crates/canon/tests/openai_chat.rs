@@ -139,7 +139,7 @@ fn what_clients_of_mistral_say_is_heard_and_told_to_others_in_their_words() {
             {"role": "tool", "tool_call_id": "abcdefghi", "content": "done"},
         ],
     });
-    let params = canon::wire::Params { model: None, stream: false };
+    let params = canon::wire::Params { model: None, stream: false, ..canon::wire::Params::default() };
     let peek = |body: &serde_json::Value| dialect.peek(&params, body.to_string().as_bytes()).expect("readable");
     assert!(peek(&accented).accent);
     let plain =

@@ -61,7 +61,7 @@ fn json_of(text: &str) -> Value {
 }
 
 fn params() -> Params {
-    Params { model: Some(CLAUDE.to_owned()), stream: false }
+    Params { model: Some(CLAUDE.to_owned()), stream: false, ..Params::default() }
 }
 
 fn read(wire: &str, body: Value) -> Request {
@@ -223,7 +223,7 @@ fn a_stream_and_its_unary_twin_are_one_answer() {
 
 #[test]
 fn the_model_stands_in_the_path() {
-    let coded = Params { model: Some("anthropic.claude-v2%3A1".to_owned()), stream: true };
+    let coded = Params { model: Some("anthropic.claude-v2%3A1".to_owned()), stream: true, ..Params::default() };
     let body = json!({"messages": []});
     let request = home().decode_request(&coded, body.clone()).expect("valid");
     assert_eq!((request.model.as_str(), request.stream, request.stream_usage), ("anthropic.claude-v2:1", true, true));

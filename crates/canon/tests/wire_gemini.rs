@@ -59,7 +59,7 @@ fn json(text: &str) -> Value {
 }
 
 fn params() -> Params {
-    Params { model: Some("auto".to_owned()), stream: false }
+    Params { model: Some("auto".to_owned()), stream: false, ..Params::default() }
 }
 
 fn read(body: Value) -> Request {

@@ -42,6 +42,8 @@ pub struct Params {
     pub model: Option<String>,
     /// Whether the path demands a stream.
     pub stream: bool,
+    /// What stands behind `?`; empty: nothing.
+    pub query: String,
 }
 
 /// A wire that clients speak to us.
@@ -91,6 +93,8 @@ pub struct StreamTerms {
     pub model: String,
     /// Whether the client wants usage in the stream.
     pub usage: bool,
+    /// Whether the client wants the stream as one list.
+    pub listed: bool,
     /// When the answer began, Unix seconds, for answers that do not say.
     pub created: i64,
     /// An id for answers that bring none; wires add their own prefix. One that has the wire's prefix already stands in

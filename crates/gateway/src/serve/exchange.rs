@@ -29,7 +29,7 @@ pub(super) async fn exchange(
     peer: SocketAddr,
 ) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
-    match route::find(&head.method, head.uri.path()) {
+    match route::find(&head.method, head.uri.path(), head.uri.query().unwrap_or_default()) {
         Place::Answer { dialect, kind, params } => {
             let id = RequestId::new(millis(clock::unix_micros()), fastrand::u128(..));
             let answer = answer(&gateway, (dialect, kind, params), head, body, peer, id).await;
@@ -76,7 +76,7 @@ async fn answer(
     let mut ask = gateway.turns.unseal(&owner, ask).await;
     // plan
     let rules = setup.fleet.product(caller.product).rules();
-    ask.in_events = rules.takeover.on && rules.takeover.hold_back;
+    ask.in_events = ask.peek.listed || (rules.takeover.on && rules.takeover.hold_back);
     let ask = Arc::new(ask);
     let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
     let deadline = clock::now() + rules.timeouts.deadline();

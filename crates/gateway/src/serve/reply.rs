@@ -43,7 +43,10 @@ pub(super) async fn reply(
             json(body, &mut headers)
         }
         _ => {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.dialect.stream_mime()));
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(if ask.peek.listed { "application/json" } else { ask.dialect.stream_mime() }),
+            );
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             AnswerBody::stream(move |outbox: Outbox| {
                 let (carry, body) = Carry::new(underway, terms, outbox.seen_by(scribe));
@@ -71,6 +74,7 @@ pub(super) fn terms(ask: &Ask, raw: bool, id: RequestId) -> StreamTerms {
     StreamTerms {
         model: if raw { String::new() } else { ask.peek.model.clone().unwrap_or_default() },
         usage: ask.peek.stream_usage,
+        listed: ask.peek.listed,
         created: clock::unix_micros() / 1_000_000,
         // What is kept, is kept under an id of ours; in bytes that pass it has the provider's.
         id: if ask.turn.is_some() && !raw { format!("resp_{own}") } else { own.to_owned() },

@@ -41,12 +41,13 @@ pub(super) enum Place {
     Nowhere,
 }
 
-/// Finds where `method path` leads.
-pub(super) fn find(method: &Method, path: &str) -> Place {
+/// Finds where `method path?query` leads.
+pub(super) fn find(method: &Method, path: &str, query: &str) -> Place {
     let mut known_path = false;
     for dialect in wire::dialects() {
         for route in dialect.routes() {
-            let Some(params) = fits(route, path) else { continue };
+            let Some(mut params) = fits(route, path) else { continue };
+            query.clone_into(&mut params.query);
             known_path = true;
             if route.method == method.as_str() {
                 return Place::Answer { dialect, kind: route.kind, params };
@@ -84,8 +85,8 @@ pub(super) fn find(method: &Method, path: &str) -> Place {
 fn fits(route: &Route, path: &str) -> Option<Params> {
     let stream = route.kind == RouteKind::GenerateStream;
     let Some((head, tail)) = route.path.split_once("{model}") else {
-        return (route.path == path).then_some(Params { model: None, stream });
+        return (route.path == path).then_some(Params { model: None, stream, ..Params::default() });
     };
     let model = path.strip_prefix(head)?.strip_suffix(tail)?;
-    (!model.is_empty()).then(|| Params { model: Some(model.to_owned()), stream })
+    (!model.is_empty()).then(|| Params { model: Some(model.to_owned()), stream, ..Params::default() })
 }

@@ -89,7 +89,7 @@ fn terms() -> StreamTerms {
 fn params(body: &Value) -> Params {
     // Wires whose path names the model have none in the body.
     let model = body.get("model").and_then(Value::as_str).unwrap_or("law").to_owned();
-    Params { model: Some(model), stream: body.get("stream") == Some(&Value::Bool(true)) }
+    Params { model: Some(model), stream: body.get("stream") == Some(&Value::Bool(true)), ..Params::default() }
 }
 
 /// The frames of a stream, whatever `sizes` its bytes come in (the last size repeats).

@@ -73,7 +73,8 @@ impl Dialect for Gemini {
     }
 
     fn stream_encoder(&self, terms: &StreamTerms) -> Box<dyn StreamEncoder> {
-        Box::new(stream::Encoder::new(terms))
+        let events = Box::new(stream::Encoder::new(terms));
+        if terms.listed { Box::new(stream::Listed::new(events)) } else { events }
     }
 
     fn encode_count(&self, tokens: u64) -> Value {

@@ -4,9 +4,11 @@
 
 mod decode;
 mod encode;
+mod listed;
 mod partial;
 mod watch;
 
 pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
+pub(super) use listed::Listed;
 pub(super) use watch::{Watch, scan};

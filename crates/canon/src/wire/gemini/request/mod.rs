@@ -17,7 +17,9 @@ use serde_json::Value;
 
 /// Looks into a body in place.
 pub(super) fn peek(params: &Params, body: &[u8]) -> Result<Peek, BadField> {
-    let mut peek = Peek { stream: params.stream, stream_usage: true, ..Peek::default() };
+    // Without `alt=sse` this wire streams one list.
+    let listed = params.stream && !params.query.split('&').any(|pair| pair == "alt=sse");
+    let mut peek = Peek { stream: params.stream, listed, stream_usage: true, ..Peek::default() };
     peek.facets.choices = 1;
     peek.facets.input_tokens = look::estimate_tokens(body.len());
     let mut contents = false;
