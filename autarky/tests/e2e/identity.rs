@@ -119,7 +119,9 @@ fn path(dialect: &dyn Dialect, stream: bool) -> String {
     let routes = dialect.routes();
     let kind = if stream { RouteKind::GenerateStream } else { RouteKind::Generate };
     let route = routes.iter().find(|route| route.kind == kind).unwrap_or(&routes[0]);
-    route.path.replace("{model}", dialect.id().name())
+    // Google's clients ask for events.
+    let events = if stream && dialect.id().name() == "gemini" { "?alt=sse" } else { "" };
+    route.path.replace("{model}", dialect.id().name()) + events
 }
 
 /// A request with our name for the model, if it names one, and the same with the model's own.

@@ -54,7 +54,8 @@ impl Talker {
         let wanted = if streams { RouteKind::GenerateStream } else { RouteKind::Generate };
         let routes = self.dialect.routes();
         let route = routes.iter().find(|route| route.kind == wanted).or(routes.first()).expect("a route");
-        let path = route.path.replace("{model}", model);
+        let events = if streams && self.dialect.id().name() == "gemini" { "?alt=sse" } else { "" };
+        let path = route.path.replace("{model}", model) + events;
         let headers = [("content-type", "application/json"), ("anthropic-version", "2023-06-01")];
         let sent = stage.client().send("POST", &path, &headers, encoded.body.to_string().into()).await;
         let answer = sent.expect("headers").whole().await.expect("an answer");

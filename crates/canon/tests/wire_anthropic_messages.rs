@@ -76,7 +76,7 @@ fn lost(encoded: &Encoded) -> Vec<String> {
 }
 
 fn terms() -> StreamTerms {
-    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), request: None }
+    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), ..StreamTerms::default() }
 }
 
 fn frames(text: &[u8], size: usize) -> Vec<Frame> {

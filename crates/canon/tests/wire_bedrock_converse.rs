@@ -84,7 +84,7 @@ fn lost(encoded: &Encoded) -> Vec<String> {
 }
 
 fn terms() -> StreamTerms {
-    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), request: None }
+    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), ..StreamTerms::default() }
 }
 
 /// The binary stream that a fixture stands for.
