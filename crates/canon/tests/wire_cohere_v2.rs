@@ -743,3 +743,21 @@ fn an_answer_that_a_filter_ended_is_no_error_of_the_server() {
     let again = protocol("cohere-v2").decode_response(told).expect("an answer");
     assert_eq!(again.choices[0].stop.reason, StopReason::ContentFilter);
 }
+
+#[test]
+fn nothing_follows_the_end_whatever_a_server_sends_behind_it() {
+    let event = |body: &str| format!("event: x\ndata: {body}\n\n");
+    let stream = [
+        r#"{"type":"message-start","id":"1","delta":{"message":{"role":"assistant"}}}"#,
+        r#"{"type":"content-start","index":0,"delta":{"message":{"content":{"type":"text","text":"hi"}}}}"#,
+        r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE"}}"#,
+        r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"more"}}}}"#,
+        r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE"}}"#,
+    ];
+    let bytes: String = stream.into_iter().map(event).collect();
+    let frames = canon::wire::frames_in(canon::wire::Framing::Sse, bytes.into());
+    let protocol = canon::wire::protocol("cohere-v2").expect("listed");
+    let events = canon::wire::decode_all(protocol, &frames).expect("a complete answer");
+    assert!(matches!(events.last(), Some(canon::Event::Finish(_))), "{events:?}");
+    assert_eq!(canon::answer::fold(&events).expect("complete").text(), "hi");
+}

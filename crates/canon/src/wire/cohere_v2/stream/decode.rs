@@ -47,6 +47,10 @@ impl StreamDecoder for Decoder {
                 _ => BadField::new("type", "is missing").into_provider_fault(),
             });
         };
+        // What stands behind the end says nothing more.
+        if self.finished {
+            return Ok(());
+        }
         if kind == "message-end" {
             return self.message_end(value, out);
         }
@@ -209,9 +213,6 @@ impl Decoder {
         let bad = BadField::into_provider_fault;
         if !self.started {
             return Err(bad(BadField::new("message-start", "did not come first")));
-        }
-        if self.finished {
-            return Ok(());
         }
         let mut fields = Fields::of(value, "").map_err(bad)?;
         let mut delta = fields.object("delta").map_err(bad)?.ok_or_else(|| bad(fields.missing("delta")))?;
