@@ -144,9 +144,10 @@ impl Visit<'_> {
         if matches!(door, Door::Cancel(_)) {
             self.turns.cancel(&product, id).await;
         }
+        let given = self.turns.is_given(&product, id);
         let answer = self.turns.with(move |store| store.answer(&product, &wanted)).await?;
         let answer = answer.ok_or_else(|| nothing("Response", id))?;
-        let body = self.turns.as_it_stands(&self.product, answer.body);
+        let body = Turns::as_it_stands(answer.body, given);
         match door {
             Door::Asked(_) => self.page(answer.asked),
             Door::Cancel(_) if !kept::is_background(&body) => {

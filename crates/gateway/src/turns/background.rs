@@ -83,8 +83,9 @@ impl Turns {
         };
         let signals = Signals::default();
         let given = Given { turns: self.clone(), product: product.clone(), queued, signals };
-        given.stands(|body| body).await?;
+        // Known before it is kept, for the same reason.
         self.waiting.running().insert(given.key(), given.signals.clone());
+        given.stands(|body| body).await?;
         Ok(given)
     }
 
@@ -97,13 +98,18 @@ impl Turns {
         true
     }
 
-    /// The kept `body` as its client may read it now.
-    pub(crate) fn as_it_stands(&self, product: &Name, body: Value) -> Value {
+    /// Whether an answer is being given. To be asked before what is kept is read: an answer is kept before it is given no
+    /// more, so whoever reads first may find neither.
+    pub(crate) fn is_given(&self, product: &Name, id: &str) -> bool {
+        self.waiting.running().contains_key(&(product.clone(), id.to_owned()))
+    }
+
+    /// The kept `body` as its client may read it; `given`: whether it was being given when it was read.
+    pub(crate) fn as_it_stands(body: Value, given: bool) -> Value {
         if kept::status(&body) != "queued" {
             return body;
         }
-        let key = (product.clone(), kept::id(&body).to_owned());
-        if self.waiting.running().contains_key(&key) {
+        if given {
             return kept::restated(body, "in_progress", None);
         }
         let fault = Fault::gateway(FaultKind::Cut, "the server stopped before the answer was complete; ask again");
