@@ -72,6 +72,12 @@ pub struct Flow {
     pub answered: u64,
     /// Tokens of prompts and answers.
     pub tokens: u64,
+    /// Tokens of answered prompts, cached ones included.
+    pub input: u64,
+    /// Of these, read from a cache.
+    pub cached: u64,
+    /// Tokens of complete answers.
+    pub output: u64,
     /// Answered attempts without token counts.
     pub uncounted: u64,
     /// The known costs, billionths of a US dollar.
@@ -119,11 +125,15 @@ impl Flow {
     pub fn of(row: &Attempt) -> Self {
         let answered = u64::from(row.outcome == Outcome::Ok);
         let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
+        let of_answered = |tokens: Option<u64>| if answered == 1 { tokens.unwrap_or(0) } else { 0 };
         Self {
             key: FlowKey::of(row),
             attempts: 1,
             answered,
             tokens: row.input_tokens.unwrap_or(0).saturating_add(row.output_tokens.unwrap_or(0)),
+            input: of_answered(row.input_tokens),
+            cached: of_answered(row.cache_read_tokens),
+            output: of_answered(row.output_tokens),
             uncounted: if counted { 0 } else { answered },
             cost_nanodollars: row.cost_nanodollars.unwrap_or(0),
             unpriced: if row.cost_nanodollars.is_some() { 0 } else { answered },
@@ -138,6 +148,9 @@ impl Flow {
         self.attempts += other.attempts;
         self.answered += other.answered;
         self.tokens = self.tokens.saturating_add(other.tokens);
+        self.input = self.input.saturating_add(other.input);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.output = self.output.saturating_add(other.output);
         self.uncounted += other.uncounted;
         self.cost_nanodollars = self.cost_nanodollars.saturating_add(other.cost_nanodollars);
         self.unpriced += other.unpriced;

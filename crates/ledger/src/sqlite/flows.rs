@@ -39,6 +39,9 @@ static HEAD: LazyLock<String> = LazyLock::new(|| {
          CASE WHEN instr(candidates, '\"lacks-') > 0 THEN {} ELSE 0 END AS lacked, \
          COUNT(*), COUNT(*) FILTER (WHERE outcome = 'ok'), \
          SUM(COALESCE(input_tokens, 0) + COALESCE(output_tokens, 0)), \
+         COALESCE(SUM(input_tokens) FILTER (WHERE outcome = 'ok'), 0), \
+         COALESCE(SUM(cache_read_tokens) FILTER (WHERE outcome = 'ok'), 0), \
+         COALESCE(SUM(output_tokens) FILTER (WHERE outcome = 'ok'), 0), \
          COUNT(*) FILTER (WHERE outcome = 'ok' AND (input_tokens IS NULL OR output_tokens IS NULL)), \
          COALESCE(SUM(cost_nanodollars), 0), COUNT(*) FILTER (WHERE outcome = 'ok' AND cost_nanodollars IS NULL), \
          MAX(input_tokens), MIN(started), MAX(started) FROM attempts",
@@ -88,11 +91,14 @@ fn flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
         attempts: row.get(17)?,
         answered: row.get(18)?,
         tokens: row.get(19)?,
-        uncounted: row.get(20)?,
-        cost_nanodollars: row.get(21)?,
-        unpriced: row.get(22)?,
-        largest: row.get(23)?,
-        first: row.get(24)?,
-        last: row.get(25)?,
+        input: row.get(20)?,
+        cached: row.get(21)?,
+        output: row.get(22)?,
+        uncounted: row.get(23)?,
+        cost_nanodollars: row.get(24)?,
+        unpriced: row.get(25)?,
+        largest: row.get(26)?,
+        first: row.get(27)?,
+        last: row.get(28)?,
     })
 }

@@ -82,7 +82,8 @@ impl Fleet {
             products.push(product);
         }
         if errors.is_empty() {
-            Ok(Self { version: spec.version, deployments, lean, wires, names, houses, products, product_names })
+            let FleetSpec { version, unknown_price, .. } = spec;
+            Ok(Self { version, unknown_price, deployments, lean, wires, names, houses, products, product_names })
         } else {
             Err(errors)
         }

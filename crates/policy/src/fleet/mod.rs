@@ -188,6 +188,7 @@ pub(crate) struct Lean {
 #[derive(Debug)]
 pub struct Fleet {
     version: u64,
+    unknown_price: Price,
     deployments: Vec<Deployment>,
     lean: Vec<Lean>,
     wires: Vec<WireId>,
@@ -202,6 +203,18 @@ impl Fleet {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What it was built from, for a fleet that is like it but for something.
+    #[must_use]
+    pub fn spec(&self) -> FleetSpec {
+        let product = |product: &Product| (product.name().to_owned(), product.rules().clone());
+        FleetSpec {
+            version: self.version,
+            deployments: self.deployments.clone(),
+            products: self.products.iter().map(product).collect(),
+            unknown_price: self.unknown_price,
+        }
     }
 
     /// Every deployment; a `DeploymentIx` is the place in this list.
