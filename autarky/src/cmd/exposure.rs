@@ -3,25 +3,22 @@
 
 use super::output;
 use super::register::{self, Files};
-use crate::wiring;
+use super::window::{self, Since, Window};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use gateway::clock;
 use insurance::exposure::Inputs;
 use insurance::import::{Import, import};
 use insurance::{Day, Exposure, Kind, Register, exposure, render};
-use ledger::{Filter, Sqlite, Store};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Shares are recorded; what a loss would do is found by asking the plan again without what is lost. What nobody knows
 /// is said to be unknown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How far back: `30d`, `12h`, `90m`, or `all`.
-    #[arg(long, default_value = "30d", value_name = "TIME", value_parser = since)]
+    #[arg(long, default_value = "30d", value_name = "TIME", value_parser = window::since)]
     since: Since,
     /// Only the shares by this kind of party, all of them.
     #[arg(long, value_enum)]
@@ -39,10 +36,6 @@ pub(crate) struct Args {
     #[command(flatten)]
     files: Files,
 }
-
-/// Microseconds back; `None`: everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Since(Option<Duration>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Format {
@@ -107,28 +100,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The report on what passed us.
 fn own(args: &Args, day: Day) -> anyhow::Result<Exposure> {
-    let (checked, register) = register::read(&args.files)?;
-    let path = wiring::database(&wiring::data_folder(&checked.server));
-    let mut notes = Vec::new();
-    let micros = |back: Duration| i64::try_from(back.as_micros()).unwrap_or(i64::MAX);
-    let from = args.since.0.map(|back| clock::unix_micros().saturating_sub(micros(back)));
-    let flows = if path.exists() {
-        Sqlite::open_read_only(&path)?.flows(&Filter { from, ..Filter::default() })?
-    } else {
-        notes.push(format!("there is no ledger at `{}` yet: only the configuration is judged", path.display()));
-        Vec::new()
-    };
-    notes.push("one instance of autarky is taken to serve this ledger: without it, nothing is answered".to_owned());
-    Ok(exposure(&Inputs {
-        flows: &flows,
-        register: &register,
-        fleet: Some(&checked.fleet),
-        covers: &[],
-        day,
-        instances: Some(1),
-        inferred: &[],
-        notes: &notes,
-    }))
+    let mut window = Window::read(&args.files, args.since, day)?;
+    let alone = "one instance of autarky is taken to serve this ledger: without it, nothing is answered";
+    window.notes.push(alone.to_owned());
+    Ok(exposure(&window.inputs()))
 }
 
 /// The report on what a file says.
@@ -153,21 +128,4 @@ fn foreign(path: &Path, day: Day) -> anyhow::Result<Exposure> {
         inferred: &inferred,
         notes: &notes,
     }))
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if text == "all" {
-        return Ok(Since(None));
-    }
-    let unit = match text.chars().last() {
-        Some('d') => 86_400,
-        Some('h') => 3_600,
-        Some('m') => 60,
-        _ => 0,
-    };
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
-    match number {
-        Some(number) if unit > 0 => Ok(Since(Some(Duration::from_secs(number.saturating_mul(unit))))),
-        _ => Err("write a number of days, hours or minutes, such as `30d`, `12h`, `90m`, or `all`".to_owned()),
-    }
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod completions;
+mod covers;
 mod exposure;
 mod health;
 mod house;
@@ -12,7 +13,9 @@ mod reference;
 mod register;
 mod serve;
 mod state;
+mod whatif;
 mod why;
+mod window;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +43,10 @@ enum Command {
     Why(why::Args),
     /// Who the products depend on, what would be left without each, what ends when.
     Exposure(exposure::Args),
+    /// Play a scenario over the recorded traffic: a partner gone, prices doubled, our own models winning.
+    Whatif(whatif::Args),
+    /// What is proven: which deployment may answer in another's place, from recorded outcomes.
+    Covers(covers::Args),
     /// Parties, contracts and dependencies, and what of it is unknown.
     Register(register::Args),
     /// Create, list, revoke and rotate the keys that products call with.
@@ -66,6 +73,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Exposure(args) => exposure::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
+        Command::Covers(args) => covers::run(&args),
         Command::Register(args) => register::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::State(args) => state::run(args),

@@ -7,12 +7,16 @@ pub mod cover;
 pub mod exposure;
 pub mod import;
 pub mod node;
+pub mod outcomes;
 pub mod register;
 pub mod render;
+pub mod replay;
+pub mod whatif;
 
 mod day;
+mod stats;
 
-pub use cover::{Cover, Verdict};
+pub use cover::{Cover, Evidence, Verdict};
 pub use day::Day;
 pub use exposure::{Exposure, Inputs, exposure};
 pub use node::{Kind, Node};

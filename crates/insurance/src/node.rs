@@ -93,6 +93,8 @@ impl Kind {
 pub const UNKNOWN: &str = "unknown";
 /// The host and invoicer of what runs on our own machines: nobody else's to lose.
 pub const OWN: &str = "own";
+/// The word for all that runs on our own machines, the same as `host:own`.
+const HOUSE: &str = "house";
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +134,7 @@ impl fmt::Display for Node {
 /// A text that names nothing that can be lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` names nothing that can be lost; write KIND:NAME, where KIND is one of maker, host, invoicer, account, family, region, provider, deployment, party, network"
+    "`{0}` names nothing that can be lost; write KIND:NAME, where KIND is one of maker, host, invoicer, account, family, region, provider, deployment, party, network; or `house`"
 )]
 pub struct NoNode(pub String);
 
@@ -140,6 +142,9 @@ impl FromStr for Node {
     type Err = NoNode;
 
     fn from_str(text: &str) -> Result<Self, NoNode> {
+        if text == HOUSE {
+            return Ok(Self::new(Kind::Host, OWN));
+        }
         let found = text.split_once(':').filter(|(_, name)| !name.is_empty()).and_then(|(word, name)| {
             let kind = Kind::ALL.into_iter().find(|kind| *kind != Kind::Autarky && kind.name() == word)?;
             Some(Self::new(kind, name))

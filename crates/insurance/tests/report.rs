@@ -158,6 +158,7 @@ fn only_a_cover_covers_and_only_while_it_lasts() {
         to: "claude".into(),
         verdict: Verdict::Covered,
         expires: day(expires),
+        proof: None,
     };
     let azure = lose(&company, &[cover("2026-12-31")], "host:azure");
     assert_eq!(azure, Survival { untouched: 400, covered: 600, ..Survival::default() });

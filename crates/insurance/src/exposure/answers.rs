@@ -6,17 +6,17 @@ use canon::{Facets, Purpose};
 use ledger::flow::LACKS;
 use ledger::record::Name;
 use policy::fleet::{Cap, Caps};
-use policy::{Degraded, DeploymentIx, Fleet, PlanInput, ProductIx, Snapshot, Tick, Wall, plan};
+use policy::{Degraded, DeploymentIx, Fleet, Leg, Plan, PlanInput, ProductIx, Refusal, Snapshot, Tick, Wall, plan};
 
 /// A kind of request, as far as the choice depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) product: ProductIx,
-    pub(super) model: Option<Name>,
-    pub(super) lacked: u8,
-    pub(super) purpose: Purpose,
-    pub(super) tokens: u64,
-    pub(super) bound: Option<DeploymentIx>,
+pub(crate) struct Question {
+    pub(crate) product: ProductIx,
+    pub(crate) model: Option<Name>,
+    pub(crate) lacked: u8,
+    pub(crate) purpose: Purpose,
+    pub(crate) tokens: u64,
+    pub(crate) bound: Option<DeploymentIx>,
 }
 
 /// A deployment that could answer.
@@ -29,35 +29,55 @@ pub(super) struct Answer {
 
 /// Everyone who could answer `question` at `wall`, the first choice first; `gone` cannot.
 pub(super) fn answers(fleet: &Fleet, question: &Question, wall: Wall, gone: &[DeploymentIx]) -> Vec<Answer> {
-    let facets = facets(question);
     let view = Snapshot::default();
     let mut exclude = gone.to_vec();
     let mut found = Vec::new();
     loop {
-        let asked = plan(&PlanInput {
-            facets: &facets,
-            model: question.model.as_deref().unwrap_or_default(),
-            product: fleet.product(question.product),
-            fleet,
-            view: &view,
-            now: Tick::ZERO,
-            wall,
-            chance: 0,
-            dialect: None,
-            permit: None,
-            exclude: &exclude,
-            warm: None,
-            bound: question.bound,
-        });
-        let Ok(plan) = asked else { return found };
+        let Ok(plan) = ask(fleet, question, &Moment { wall, view: &view, chance: 0 }, &exclude) else { return found };
         for leg in &plan.legs {
-            let level = match leg.degraded {
-                None | Some(Degraded::Substitute) => Level::Fine,
-                Some(_) => Level::LastResort,
-            };
-            found.push(Answer { deployment: leg.deployment, level });
+            found.push(Answer { deployment: leg.deployment, level: level(leg) });
             exclude.push(leg.deployment);
         }
+    }
+}
+
+/// When and in which state of affairs the plan is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) wall: Wall,
+    pub(crate) view: &'a Snapshot,
+    pub(crate) chance: u64,
+}
+
+/// The plan for `question`; `gone` cannot answer.
+pub(crate) fn ask(
+    fleet: &Fleet,
+    question: &Question,
+    moment: &Moment<'_>,
+    gone: &[DeploymentIx],
+) -> Result<Plan, Box<Refusal>> {
+    plan(&PlanInput {
+        facets: &facets(question),
+        model: question.model.as_deref().unwrap_or_default(),
+        product: fleet.product(question.product),
+        fleet,
+        view: moment.view,
+        now: Tick::ZERO,
+        wall: moment.wall,
+        chance: moment.chance,
+        dialect: None,
+        permit: None,
+        exclude: gone,
+        warm: None,
+        bound: question.bound,
+    })
+}
+
+/// How good an answer of `leg` is.
+pub(crate) const fn level(leg: &Leg) -> Level {
+    match leg.degraded {
+        None | Some(Degraded::Substitute) => Level::Fine,
+        Some(_) => Level::LastResort,
     }
 }
 

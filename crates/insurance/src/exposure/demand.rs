@@ -207,7 +207,7 @@ impl<'a> Builder<'a> {
 }
 
 /// What the requests of a flow rested on: as recorded; what was not recorded, as the fleet has it.
-pub(super) fn facts(key: &FlowKey, fleet: Option<&Fleet>) -> Vec<(Kind, Name)> {
+pub(crate) fn facts(key: &FlowKey, fleet: Option<&Fleet>) -> Vec<(Kind, Name)> {
     let deployment = key.deployment.as_deref().and_then(|name| {
         let fleet = fleet?;
         Some(fleet.deployment(fleet.deployment_named(name)?))
@@ -233,6 +233,6 @@ fn fact(kind: Kind, key: &FlowKey) -> Option<Name> {
 }
 
 /// What kind of answer requests on `dialect` want.
-fn purpose(dialect: Option<&str>) -> Purpose {
+pub(crate) fn purpose(dialect: Option<&str>) -> Purpose {
     if dialect == Some(canon::wire::openai_embeddings::ID.name()) { Purpose::Embedding } else { Purpose::Conversation }
 }

@@ -1,9 +1,9 @@
 //! The exposure report: how much depends on whom, what would be left without them, what ends when. The shares are
 //! recorded; what a loss would do follows from asking the plan again without what is lost.
 
-mod answers;
+pub(crate) mod answers;
 mod calendar;
-mod demand;
+pub(crate) mod demand;
 mod exit;
 mod loss;
 mod share;

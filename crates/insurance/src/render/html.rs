@@ -33,29 +33,41 @@ svg{display:block;max-width:100%}svg text{fill:var(--soft);font:11px system-ui,s
 /// The page.
 #[must_use]
 pub fn html(report: &Exposure) -> String {
+    page(&format!("Exposure on {}", report.day), |page| {
+        head(page, report);
+        single_points(page, report);
+        for table in &report.tables {
+            shares(page, table);
+        }
+        calendar(page, report);
+        state(page, report);
+        exits(page, report);
+    })
+}
+
+/// A page called `title` with what `body` writes.
+pub(super) fn page(title: &str, body: impl FnOnce(&mut String)) -> String {
     let mut page = String::with_capacity(16 * 1024);
     let _ = write!(
         page,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>Exposure on {}</title><style>{STYLE}</style></head><body><main>",
-        report.day
+         <title>{}</title><style>{STYLE}</style></head><body><main>",
+        safe(title)
     );
-    head(&mut page, report);
-    single_points(&mut page, report);
-    for table in &report.tables {
-        shares(&mut page, table);
-    }
-    calendar(&mut page, report);
-    state(&mut page, report);
-    exits(&mut page, report);
+    body(&mut page);
     let _ = writeln!(page, "</main></body></html>");
     page
 }
 
+/// A line in small print.
+pub(super) fn note(page: &mut String, text: &str) {
+    let _ = write!(page, "<p class=\"note\">{}</p>", safe(text));
+}
+
 /// Text that may stand anywhere in the page.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {
@@ -95,11 +107,11 @@ fn head(page: &mut String, report: &Exposure) {
     }
     page.push_str("</div>");
     for note in &report.notes {
-        let _ = write!(page, "<p class=\"note\">{}</p>", safe(note));
+        self::note(page, note);
     }
 }
 
-fn table(page: &mut String, title: &str, basis: &str, columns: &[(&str, bool)]) {
+pub(super) fn table(page: &mut String, title: &str, basis: &str, columns: &[(&str, bool)]) {
     let _ = write!(page, "<h2>{title} <span class=\"basis\">{basis}</span></h2><div class=\"wide\"><table><thead><tr>");
     for (column, number) in columns {
         let _ = write!(page, "<th{}>{column}</th>", if *number { " class=\"n\"" } else { "" });
@@ -107,7 +119,7 @@ fn table(page: &mut String, title: &str, basis: &str, columns: &[(&str, bool)]) 
     page.push_str("</tr></thead><tbody>");
 }
 
-fn end(page: &mut String, left_out: usize) {
+pub(super) fn end(page: &mut String, left_out: usize) {
     page.push_str("</tbody></table></div>");
     if left_out > 0 {
         let _ = write!(page, "<p class=\"note\">… and {left_out} more</p>");

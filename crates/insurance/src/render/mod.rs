@@ -4,12 +4,16 @@
 mod csv;
 mod html;
 mod register;
+mod replay;
 mod text;
+mod whatif;
 
 pub use self::csv::csv;
 pub use html::html;
 pub use register::{findings, register};
+pub use replay::{replay_html, replay_text};
 pub use text::text;
+pub use whatif::{board_html, board_text, whatif_html, whatif_text};
 
 use crate::exposure::{Concentration, Exposure, Level, Row, Survival};
 use crate::node::{Kind, Node};
