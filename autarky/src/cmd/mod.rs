@@ -1,6 +1,7 @@
 //! The commands, one file each. Here the command line is described, and errors are told the same way everywhere:
 //! what went wrong, and what to do. Exit codes: 0 done, 1 it failed or something is wrong, 2 the command line is wrong.
 
+mod catalog;
 mod check;
 mod completions;
 mod covers;
@@ -39,6 +40,8 @@ enum Command {
     Check(check::Args),
     /// Tell of every breaker of a running server: which is open, why, and until when.
     Health(health::Args),
+    /// What is known of models, their prices and their last days.
+    Catalog(catalog::Args),
     /// Tell the story of one request: whom the plan looked at, who was asked, what became of it.
     Why(why::Args),
     /// Who the products depend on, what would be left without each, what ends when.
@@ -71,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Exposure(args) => exposure::run(&args),
         Command::Whatif(args) => whatif::run(&args),

@@ -13,6 +13,23 @@ pub(crate) fn providers() -> Result<BTreeMap<String, ProviderRow>, toml::de::Err
     toml::from_str(PROVIDERS)
 }
 
+/// Whose machines a model runs on, and who bills.
+pub(crate) struct Parties {
+    /// The host.
+    pub(crate) host: String,
+    /// Who bills.
+    pub(crate) invoicer: String,
+}
+
+/// The parties behind a host's name in the catalog of models.
+pub(crate) fn parties(listed_as: &str) -> Parties {
+    let rows = providers().unwrap_or_default();
+    let row = rows.into_iter().find(|(name, row)| row.listed_as(name) == listed_as).map(|(_, row)| row);
+    let row = row.unwrap_or_default();
+    let host = row.host.unwrap_or_else(|| listed_as.to_owned());
+    Parties { invoicer: row.invoicer.unwrap_or_else(|| host.clone()), host }
+}
+
 #[cfg(test)]
 mod tests {
     use gateway::upstream::auth;

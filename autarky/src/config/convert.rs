@@ -3,22 +3,27 @@
 
 use super::catalog;
 use super::checked::{Checked, UnitSpec};
-use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile, PriceFile};
+use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile};
 use super::place::{Places, Problem, Problems, Severity};
-use super::secret;
+use super::{known, secret};
+use crate::catalog::Catalog;
+use crate::catalog::row::{RateRow, date};
 use canon::wire::{Target, protocol, protocols};
 use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
 use policy::fleet::Cap;
-use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
+use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Tariff, Wall};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Checks `text`, which lies in the file `name`.
-pub(super) fn check(name: &str, text: &str) -> Result<Checked, Problems> {
-    let mut converter = Converter { places: Places::of(text), problems: Vec::new() };
+/// Checks `text`, which lies in the file `name`, as of `now`.
+pub(super) fn check(name: &str, text: &str, now: Wall) -> Result<Checked, Problems> {
+    let folder = Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
+    let catalog = Catalog::default();
+    let mut converter = Converter { places: Places::of(text), problems: Vec::new(), catalog, folder, now };
     let checked = match toml::from_str::<ConfigFile>(text) {
         Ok(file) => converter.convert(file, text),
         Err(error) => {
@@ -41,6 +46,10 @@ pub(super) fn check(name: &str, text: &str) -> Result<Checked, Problems> {
 struct Converter<'a> {
     places: Places<'a>,
     problems: Vec<Problem>,
+    catalog: Catalog,
+    /// Where the file lies.
+    folder: PathBuf,
+    now: Wall,
 }
 
 impl Converter<'_> {
@@ -71,6 +80,7 @@ impl Converter<'_> {
         let version: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let number = hash.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
         let rows = self.rows(&file.provider)?;
+        self.catalog(&file);
         let (mut deployments, mut units) = (Vec::new(), Vec::new());
         for (name, written) in &file.deployment {
             if let Some((deployment, unit)) = self.deployment(name, written, &rows, &file) {
@@ -97,11 +107,8 @@ impl Converter<'_> {
                 self.fail(&["product", name, "anonymous"], message, hint);
             }
         }
-        let unknown_price = Price {
-            input: dollars(file.server.unknown_usd_per_million),
-            cache_read: dollars(file.server.unknown_usd_per_million),
-            output: dollars(file.server.unknown_usd_per_million),
-        };
+        let assumed = dollars(file.server.unknown_usd_per_million);
+        let unknown_price = Price::flat(assumed, assumed);
         if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
             return None;
         }
@@ -121,7 +128,10 @@ impl Converter<'_> {
                 return None;
             }
         };
-        super::reach::warn(&fleet, |path, message, hint| self.say(Severity::Warning, path, message, Some(hint)));
+        let now = self.now;
+        let mut tell = |path: &[&str], message, hint| self.say(Severity::Warning, path, message, Some(hint));
+        super::reach::warn(&fleet, &mut tell);
+        known::warn(&fleet, now, &mut tell);
         Some(Checked {
             server: file.server,
             state: file.state,
@@ -131,6 +141,16 @@ impl Converter<'_> {
             version,
             warnings: Vec::new(),
         })
+    }
+
+    /// The catalog of models with the user's own files over it.
+    fn catalog(&mut self, file: &ConfigFile) {
+        match Catalog::with(file.catalog.files.iter().map(|path| self.folder.join(path))) {
+            Ok(catalog) => self.catalog = catalog,
+            Err(error) => {
+                self.fail(&["catalog", "files"], error.to_string(), "`autarky catalog show` tells an entry's form")
+            }
+        }
     }
 
     /// The catalog's rows with the user's laid over them.
@@ -166,6 +186,7 @@ impl Converter<'_> {
             (None, Some(engine)) if engine == "embedded" => {
                 deployment.provider = "house".to_owned();
                 deployment.house = true;
+                deployment.price.get_or_insert_with(|| Arc::new(Tariff::flat("house", Price::FREE)));
                 for (fact, default) in [
                     (&mut deployment.host, "own"),
                     (&mut deployment.invoicer, "own"),
@@ -228,12 +249,19 @@ impl Converter<'_> {
             lacks: self.caps(name, "lacks", &written.lacks),
             context: written.context,
             max_output: written.max_output,
-            price: written.price.map(price),
+            price: written.price.and_then(|price| self.price(name, &price)),
             limits: written.limits,
             quality: written.quality,
             order: written.order,
             ..Deployment::default()
         };
+        if let Some(day) = &written.retires {
+            deployment.retires = date(day);
+            if deployment.retires.is_none() {
+                let message = format!("`{day}` is no date");
+                self.fail(&["deployment", name, "retires"], message, "write it like 2032-12-31");
+            }
+        }
         if let Some(contract) = &written.contract {
             let Some(terms) = contracts.get(contract) else {
                 let message = format!("unknown contract `{contract}` in deployment `{name}`");
@@ -253,6 +281,16 @@ impl Converter<'_> {
             }
         }
         Some(deployment)
+    }
+
+    /// The price that the file states.
+    fn price(&mut self, name: &str, written: &RateRow) -> Option<Arc<Tariff>> {
+        if written.above.is_some() {
+            let hint = "a price that rises with the prompt goes into a file of `[catalog] files`";
+            self.fail(&["deployment", name, "price"], "`above` has no meaning here", hint);
+            return None;
+        }
+        Some(Arc::new(Tariff::flat("config", written.price())))
     }
 
     fn caps(&mut self, name: &str, field: &str, words: &[String]) -> Caps {
@@ -282,10 +320,14 @@ impl Converter<'_> {
         };
         provider.clone_into(&mut deployment.provider);
         or(&mut deployment.host, row.host.as_deref().unwrap_or(provider));
-        or(&mut deployment.maker, row.maker.as_deref().unwrap_or("unknown"));
         let host = deployment.host.clone();
         or(&mut deployment.invoicer, row.invoicer.as_deref().unwrap_or(&host));
         or(&mut deployment.account, row.account.as_deref().unwrap_or(provider));
+        let listed = written.listed_as.as_deref().unwrap_or(&deployment.model).to_owned();
+        let (catalog, now) = (self.catalog.clone(), self.now);
+        let mut tell = |path: &[&str], message, hint| self.say(Severity::Warning, path, message, Some(hint));
+        known::fill(&catalog, &mut deployment, (row.listed_as(provider), &listed), now, &mut tell);
+        or(&mut deployment.maker, row.maker.as_deref().unwrap_or("unknown"));
         let wire = written.wire.as_deref().or_else(|| row.wires.first().map(String::as_str)).unwrap_or("openai-chat");
         let Some(protocol) = protocol(wire) else {
             let hint = hint_of(wire, protocols().map(|known| known.id().name()));
@@ -340,20 +382,19 @@ impl Converter<'_> {
         for (name, value) in
             [("tenant", &mut login.tenant), ("client", &mut login.client), ("session", &mut login.session)]
         {
-            // Ids may be written out; the token of a session is a secret.
-            let is_secret = name == "session";
-            let is_reference = |text: &&str| is_secret || text.starts_with("env:") || text.starts_with("file:");
-            let Some(reference) = value.as_deref().filter(is_reference) else { continue };
+            let Some(reference) = value.as_deref().filter(|text| text.starts_with("env:") || text.starts_with("file:"))
+            else {
+                continue;
+            };
             match secret::resolve(reference) {
                 Ok(found) => *value = Some(found.reveal().to_owned()),
                 Err(error) => {
                     let message = format!("provider `{provider}` has no `login.{name}`: {error}");
-                    let hint = if is_secret {
-                        "name it with `env:NAME` or `file:/path`"
-                    } else {
-                        "set it, or write it out: it is no secret"
-                    };
-                    self.fail(&["provider", provider, "login", name], message, hint);
+                    self.fail(
+                        &["provider", provider, "login", name],
+                        message,
+                        "set it, or write it out: it is no secret",
+                    );
                     return None;
                 }
             }
@@ -400,21 +441,8 @@ fn hint_of<'a>(wrong: &str, known: impl Iterator<Item = &'a str> + Clone) -> Str
     }
 }
 
-fn price(written: PriceFile) -> Price {
-    Price {
-        input: dollars(written.input),
-        cache_read: dollars(written.cache_read.unwrap_or(written.input)),
-        output: dollars(written.output),
-    }
-}
-
 /// Dollars as written, in billionths; negative and absurd ones are bounded.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
 fn dollars(written: f64) -> NanoUsd {
     NanoUsd((written.clamp(0.0, 1e9) * 1e9).round() as u64)
-}
-
-fn date(text: &str) -> Option<Wall> {
-    let date: jiff::civil::Date = text.parse().ok()?;
-    Some(Wall::from_date(i64::from(date.year()), u8::try_from(date.month()).ok()?, u8::try_from(date.day()).ok()?))
 }

@@ -1,6 +1,7 @@
 //! The configuration as written: one TOML file. Every field's doc comment is its reference. Nothing is looked up and
 //! nothing is decided here; unknown fields are refused.
 
+use crate::catalog::row::RateRow;
 use gateway::upstream::ProviderRow;
 use policy::Rules;
 use policy::rules::{DataTerm, Limits};
@@ -20,6 +21,8 @@ pub(crate) struct ConfigFile {
     pub(crate) state: StateFile,
     /// The model inside.
     pub(crate) house: HouseFile,
+    /// The catalog of models: what is known of them, their prices and their last days.
+    pub(crate) catalog: CatalogSection,
     /// Providers: each adds to a row of the catalog or makes a new one.
     pub(crate) provider: BTreeMap<String, ProviderRow>,
     /// Contracts.
@@ -120,6 +123,14 @@ pub(crate) struct HouseFile {
     pub(crate) preload: bool,
 }
 
+/// The catalog of models: what is known of them, their prices and their last days.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CatalogSection {
+    /// Files of your own that go over the catalog in the binary, the later over the earlier; relative to this file.
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// A contract.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -146,9 +157,11 @@ pub(crate) struct DeploymentFile {
     pub(crate) engine: Option<String>,
     /// The model as the provider calls it. Default: the deployment's name.
     pub(crate) model: Option<String>,
+    /// The model as the catalog lists it at its host, where the provider lets you name it yourself. Default: `model`.
+    pub(crate) listed_as: Option<String>,
     /// The wire to speak. Default: the provider's first.
     pub(crate) wire: Option<String>,
-    /// Who trained the model. Default: the provider's maker.
+    /// Who trained the model. Default: as the catalog says, else the provider's maker.
     pub(crate) maker: Option<String>,
     /// Whose machines run it. Default: the provider's host.
     pub(crate) host: Option<String>,
@@ -158,37 +171,28 @@ pub(crate) struct DeploymentFile {
     pub(crate) account: Option<String>,
     /// Where it runs.
     pub(crate) region: Option<String>,
-    /// The model's family.
+    /// The model's family. Default: as the catalog says.
     pub(crate) family: Option<String>,
     /// The contract it is used under.
     pub(crate) contract: Option<String>,
-    /// Context window in tokens.
+    /// Context window in tokens. Default: as the catalog says.
     pub(crate) context: Option<u64>,
-    /// Most tokens of one answer.
+    /// Most tokens of one answer. Default: as the catalog says.
     pub(crate) max_output: Option<u64>,
     /// What it can do: `tools`, `images`, `audio`, `documents`, `structured`, `reasoning`, `logprobs`.
     pub(crate) has: Vec<String>,
-    /// What it cannot do, same words. What is in neither list is unknown.
+    /// What it cannot do, same words. What is in neither list is as the catalog says, else unknown.
     pub(crate) lacks: Vec<String>,
     /// Quality, 0 to 1, by the company's own evaluation.
     pub(crate) quality: Option<f64>,
-    /// Price in US dollars per million tokens.
-    pub(crate) price: Option<PriceFile>,
+    /// Price in US dollars per million tokens. Default: as the catalog says.
+    pub(crate) price: Option<RateRow>,
+    /// The day from which the provider does not offer it any more, `YYYY-MM-DD`: from then on nobody asks it. The
+    /// catalog's own dates only warn.
+    pub(crate) retires: Option<String>,
     /// How much of it may be used, whoever asks. What the provider itself says is left counts besides.
     pub(crate) limits: Limits,
     /// Its place in the preferred order, the lowest first; equal numbers share the load. Default: as written below
     /// each product's `models`, else 0.
     pub(crate) order: u32,
-}
-
-/// A price in US dollars per million tokens.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PriceFile {
-    /// Of the prompt.
-    pub(crate) input: f64,
-    /// Of prompt tokens read from the cache. Default: as `input`.
-    pub(crate) cache_read: Option<f64>,
-    /// Of the answer.
-    pub(crate) output: f64,
 }

@@ -9,11 +9,13 @@ pub(crate) mod place;
 pub(crate) mod secret;
 
 mod convert;
+mod known;
 mod reach;
 
 pub(crate) use checked::{Checked, UnitSpec};
 pub(crate) use place::{Problem, Problems, Severity};
 
+use policy::Wall;
 use std::path::Path;
 
 /// What the default configuration says.
@@ -26,7 +28,7 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 pub(crate) fn load(path: &Path) -> Result<Checked, Problems> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => convert::check(&name, &text),
+        Ok(text) => convert::check(&name, &text, Wall::from_unix(jiff::Timestamp::now().as_second())),
         Err(error) => Err(Problems {
             file: name,
             list: vec![Problem {

@@ -1,11 +1,12 @@
 //! Alternatives that no rule can reach: a deployment that looks like a way out and is none. Found on paper, so that
 //! nobody finds out during an outage.
 
+use super::known::Tell;
 use policy::rules::LastResort;
 use policy::{Deployment, DeploymentIx, DropReason, Fleet, Product};
 
 /// Tells every such alternative: its place in the file, what is wrong, and what to do.
-pub(super) fn warn(fleet: &Fleet, mut tell: impl FnMut(&[&str], String, String)) {
+pub(super) fn warn(fleet: &Fleet, tell: &mut Tell<'_>) {
     for (ix, deployment) in fleet.iter() {
         let reasons: Vec<Option<DropReason>> =
             fleet.products().iter().map(|product| barred(product, ix, deployment)).collect();
@@ -22,19 +23,14 @@ pub(super) fn warn(fleet: &Fleet, mut tell: impl FnMut(&[&str], String, String))
         let aliases = rules.aliases.iter().map(|(alias, names)| (["aliases", alias.as_str()], names.as_slice()));
         for (path, names) in aliases.chain([(["pin", ""], rules.pin.as_slice())]) {
             for name in names {
-                unreachable(fleet, product, (&path, name), &mut tell);
+                unreachable(fleet, product, (&path, name), tell);
             }
         }
     }
 }
 
 /// Tells of `name`, which the rules at `path` list, where nothing that it stands for may answer the product.
-fn unreachable(
-    fleet: &Fleet,
-    product: &Product,
-    (path, name): (&[&str; 2], &str),
-    tell: &mut impl FnMut(&[&str], String, String),
-) {
+fn unreachable(fleet: &Fleet, product: &Product, (path, name): (&[&str; 2], &str), tell: &mut Tell<'_>) {
     let meant = fleet.iter().filter(|(_, deployment)| deployment.answers_to(name));
     let reasons: Vec<Option<DropReason>> = meant.map(|(ix, _)| product.never(ix)).collect();
     if let Some(Some(reason)) = reasons.first()

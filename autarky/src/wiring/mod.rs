@@ -47,7 +47,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
             UnitSpec::Remote(config) => Arc::new(Remote::new(*config, parts.transport.clone())?),
         };
         let protocol = backend.protocol().map(|protocol| protocol.id().name());
-        let facts = Facts::of(deployment, protocol, Some(&version));
+        let facts = Facts::of(deployment, protocol);
         units.push(Unit { backend, facts });
     }
     let live = gateway::run::live::LiveView::new(&fleet, before.map(|setup| (&*setup.fleet, &*setup.live)));

@@ -19,6 +19,7 @@ mod losses;
 mod mirror;
 mod own_death;
 mod passthrough;
+mod prices;
 mod provider_death;
 mod reload;
 mod sdk;

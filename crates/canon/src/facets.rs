@@ -93,4 +93,6 @@ pub struct Facets {
     pub input_tokens: u64,
     /// Most tokens of the answer, where said.
     pub max_output_tokens: Option<u64>,
+    /// The class of service that it asks for, where it is not the usual one.
+    pub service_tier: Option<String>,
 }

@@ -20,8 +20,12 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// Of `input`, audio.
     pub audio_input: Option<u64>,
+    /// Of `input`, images.
+    pub image_input: Option<u64>,
     /// Of `output`, audio.
     pub audio_output: Option<u64>,
+    /// Of `output`, images.
+    pub image_output: Option<u64>,
     /// The tier that served the answer.
     pub service_tier: Option<String>,
     /// What the origin wire said beside it.
@@ -39,7 +43,9 @@ impl Usage {
             (&mut self.output, later.output),
             (&mut self.reasoning, later.reasoning),
             (&mut self.audio_input, later.audio_input),
+            (&mut self.image_input, later.image_input),
             (&mut self.audio_output, later.audio_output),
+            (&mut self.image_output, later.image_output),
         ];
         for (mine, theirs) in fields {
             if theirs.is_some() {

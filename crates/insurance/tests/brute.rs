@@ -117,7 +117,7 @@ fn fleet(world: &World) -> Fleet {
         version: 1,
         deployments: world.deployments.clone(),
         products: world.products.clone(),
-        unknown_price: Price { input: NanoUsd(1), cache_read: NanoUsd(1), output: NanoUsd(1) },
+        unknown_price: Price::flat(NanoUsd(1), NanoUsd(1)),
     })
     .unwrap()
 }

@@ -52,7 +52,7 @@ fn company() -> Company {
         ("office".to_owned(), rules("models = ['gpt', 'claude-az']")),
         ("lab".to_owned(), rules("models = ['gpt']\nsubstitute = 'never'\nlast_resort = []")),
     ];
-    let unknown_price = Price { input: NanoUsd(1), cache_read: NanoUsd(1), output: NanoUsd(1) };
+    let unknown_price = Price::flat(NanoUsd(1), NanoUsd(1));
     let fleet = Fleet::build(FleetSpec { version: 1, deployments, products, unknown_price }).unwrap();
     let contracts = [Contract {
         name: "oa-2025".to_owned(),

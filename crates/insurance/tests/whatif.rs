@@ -13,9 +13,10 @@ use insurance::{Cover, Day, Evidence, Kind, Node, Register, Verdict, render};
 use ledger::flow::{Flow, FlowKey};
 use ledger::record::{Name, Portability};
 use policy::rules::Rules;
-use policy::{Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
+use policy::{Counts, Deployment, Fleet, FleetSpec, NanoUsd, Price, Wall};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 
 struct Company {
     fleet: Fleet,
@@ -28,8 +29,12 @@ fn day(text: &str) -> Day {
 }
 
 fn price(input: u64, output: u64) -> Price {
-    let dollars = NanoUsd::from_dollars;
-    Price { input: dollars(input), cache_read: dollars(input), output: dollars(output) }
+    Price::flat(NanoUsd::from_dollars(input), NanoUsd::from_dollars(output))
+}
+
+fn cost(one: &Deployment, input: u64, output: u64) -> NanoUsd {
+    let counts = Counts { input, output, ..Counts::default() };
+    one.price.as_ref().unwrap().cost(Wall::default(), &counts, None)
 }
 
 fn deployment(name: &str, maker: &str, host: &str, quality: f64, price: Price) -> Deployment {
@@ -42,7 +47,7 @@ fn deployment(name: &str, maker: &str, host: &str, quality: f64, price: Price) -
         provider: host.to_owned(),
         account: host.to_owned(),
         quality: Some(quality),
-        price: Some(price),
+        price: Some(Arc::new(price.into())),
         ..Deployment::default()
     }
 }
@@ -74,7 +79,7 @@ fn flow(fleet: &Fleet, product: &str, class: &str, by: &str, asked: &str, reques
         output,
         tokens: input + output,
         largest: Some(1_000),
-        cost_nanodollars: i64::try_from(one.price.unwrap().cost(input, 0, output).0).unwrap(),
+        cost_nanodollars: i64::try_from(cost(one, input, output).0).unwrap(),
         ..Flow::default()
     }
 }

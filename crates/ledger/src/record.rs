@@ -207,8 +207,14 @@ attempt! {
     reasoning_tokens: Option<u64> = "autarky.usage.reasoning.output_tokens",
     /// Of `input_tokens`, sound.
     audio_input_tokens: Option<u64> = "autarky.usage.audio.input_tokens",
+    /// Of `input_tokens`, images.
+    image_input_tokens: Option<u64> = "autarky.usage.image.input_tokens",
     /// Of `output_tokens`, sound.
     audio_output_tokens: Option<u64> = "autarky.usage.audio.output_tokens",
+    /// Of `output_tokens`, images.
+    image_output_tokens: Option<u64> = "autarky.usage.image.output_tokens",
+    /// The class of service that the provider says it was served in.
+    service_tier: Option<Name> = "openai.response.service_tier",
     /// Where the counts come from.
     usage_source: UsageSource = "autarky.usage.source",
     /// Version of the price that was used.
@@ -276,7 +282,10 @@ impl Attempt {
         self.output_tokens = usage.output;
         self.reasoning_tokens = usage.reasoning;
         self.audio_input_tokens = usage.audio_input;
+        self.image_input_tokens = usage.image_input;
         self.audio_output_tokens = usage.audio_output;
+        self.image_output_tokens = usage.image_output;
+        self.service_tier = usage.service_tier.as_deref().map(Name::from);
         self.usage_source = source;
     }
 }

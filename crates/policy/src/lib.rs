@@ -13,6 +13,7 @@ pub mod latency;
 pub mod limit;
 pub mod money;
 pub mod plan;
+pub mod price;
 pub mod retry;
 pub mod rules;
 pub mod time;
@@ -21,8 +22,9 @@ mod window;
 
 pub use explain::explain;
 pub use fleet::{BuildError, Caps, Deployment, DeploymentIx, Dim, Fleet, FleetSpec, Permit, Product, ProductIx};
-pub use money::{NanoUsd, Price};
+pub use money::NanoUsd;
 pub use plan::{Degraded, DropReason, Dropped, Leg, Plan, PlanInput, Refusal, Warm, plan};
+pub use price::{Counts, Price, Tariff};
 pub use rules::Rules;
 pub use time::{Tick, Wall};
 pub use view::{Live, Share, SizeBucket, Snapshot, View};

@@ -1,5 +1,4 @@
-//! Money in whole nano-dollars: exact sums, no floating point. Prices are per million tokens; a price that nobody
-//! knows is `None` where it is kept, never 0.
+//! Money in whole nano-dollars: exact sums, no floating point.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
@@ -115,48 +114,9 @@ impl JsonSchema for NanoUsd {
     }
 }
 
-/// What a deployment charges, in nano-dollars per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Price {
-    /// Per million tokens of the prompt.
-    pub input: NanoUsd,
-    /// Per million tokens of the prompt that were read from the prompt cache.
-    pub cache_read: NanoUsd,
-    /// Per million tokens of the answer.
-    pub output: NanoUsd,
-}
-
-impl Price {
-    /// The price of what costs nothing.
-    pub const FREE: Self = Self { input: NanoUsd::ZERO, cache_read: NanoUsd::ZERO, output: NanoUsd::ZERO };
-
-    /// What `input` prompt tokens (`cached` of them from the cache) and `output` answer tokens cost, rounded up.
-    #[must_use]
-    pub const fn cost(self, input: u64, cached: u64, output: u64) -> NanoUsd {
-        let cached = if cached < input { cached } else { input };
-        let sum = (input - cached) as u128 * self.input.0 as u128
-            + cached as u128 * self.cache_read.0 as u128
-            + output as u128 * self.output.0 as u128;
-        let nano = sum.div_ceil(1_000_000);
-        NanoUsd(if nano > u64::MAX as u128 { u64::MAX } else { nano as u64 })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn costs_are_exact_and_round_up() {
-        let price = Price {
-            input: NanoUsd(1_250_000_000),
-            cache_read: NanoUsd(125_000_000),
-            output: NanoUsd::from_dollars(10),
-        };
-        assert_eq!(price.cost(1_000, 400, 100), NanoUsd(600 * 1_250 + 400 * 125 + 100 * 10_000));
-        assert_eq!(Price { input: NanoUsd(1), ..Price::FREE }.cost(1, 0, 0), NanoUsd(1));
-        assert_eq!(Price { output: NanoUsd(u64::MAX), ..Price::FREE }.cost(0, 0, u64::MAX), NanoUsd::MAX);
-    }
 
     #[test]
     fn amounts_read_well() {

@@ -15,6 +15,7 @@ use policy::{
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: Tick = Tick::from_millis(3_600_000);
@@ -58,10 +59,9 @@ fn deployment() -> impl Strategy<Value = Deployment> {
                 lacks: Caps::all().without(has),
                 context,
                 max_output,
-                price: price.map(|(input, output)| Price {
-                    input: NanoUsd::from_dollars(input),
-                    cache_read: NanoUsd::ZERO,
-                    output: NanoUsd::from_dollars(output),
+                price: price.map(|(input, output)| {
+                    let flat = Price::flat(NanoUsd::from_dollars(input), NanoUsd::from_dollars(output));
+                    Arc::new(Price { cache_read: NanoUsd::ZERO, ..flat }.into())
                 }),
                 quality,
                 contract_ends: contract.map(day),

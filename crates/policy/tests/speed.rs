@@ -6,6 +6,7 @@ use policy::{
     Tick, View, Wall, plan,
 };
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A view as cheap as the gateway's: a load per question.
@@ -32,7 +33,7 @@ fn nanos_per_plan(deployments: usize, rules: &str, model: &str) -> u128 {
         maker: format!("maker-{}", at % 7),
         host: format!("host-{}", at % 5),
         context: Some(128_000),
-        price: Some(Price { input: NanoUsd(at as u64 * 1_000), ..Price::FREE }),
+        price: Some(Arc::new(Price::flat(NanoUsd(at as u64 * 1_000), NanoUsd::ZERO).into())),
         quality: Some(0.5),
         order: at as u32,
         ..Deployment::default()

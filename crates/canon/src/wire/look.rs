@@ -142,6 +142,11 @@ pub(crate) const fn estimate_tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
 }
 
+/// The class of service that a request asks for; `None`: the usual one.
+pub(crate) fn class(said: Option<String>) -> Option<String> {
+    said.filter(|class| !matches!(class.as_str(), "auto" | "default" | "standard" | "standard_only"))
+}
+
 /// One edit of a body: the bytes at a place are replaced by others.
 pub type Edit = (Range<usize>, Vec<u8>);
 

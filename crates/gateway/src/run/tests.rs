@@ -206,7 +206,9 @@ fn setup(dice: &Arc<Dice>) -> Setup {
             model: format!("m{at}"),
             host: format!("h{}", at % 2),
             account: "a".to_owned(),
-            price: Some(Price { input: NanoUsd(1_000_000), cache_read: NanoUsd(0), output: NanoUsd(1_000_000) }),
+            price: Some(Arc::new(
+                Price { cache_read: NanoUsd(0), ..Price::flat(NanoUsd(1_000_000), NanoUsd(1_000_000)) }.into(),
+            )),
             context: Some(10_000 + at),
             limits: Limits { concurrent: dice.one_in(4).then_some(2), ..Limits::default() },
             order: u32::try_from(at).expect("small"),
@@ -243,7 +245,7 @@ fn setup(dice: &Arc<Dice>) -> Setup {
         .iter()
         .map(|deployment| Unit {
             backend: Arc::new(Scripted { dice: Arc::clone(dice), trouble, prefills: dice.one_in(2) }),
-            facts: Facts::of(deployment, None, None),
+            facts: Facts::of(deployment, None),
         })
         .collect();
     Setup {

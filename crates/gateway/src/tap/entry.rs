@@ -7,7 +7,7 @@ use crate::upstream::Timing;
 use canon::wire::Seen;
 use canon::{Fault, FaultKind, Loss, Response, Usage};
 use ledger::{Attempt, Candidate, Journal, Mode, Name, Outcome, Portability, RequestId, UsageSource};
-use policy::Deployment;
+use policy::{Counts, Deployment, Tariff, Wall};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,14 +24,14 @@ pub struct Facts {
     region: Option<Name>,
     family: Option<Name>,
     protocol: Option<Name>,
-    price: Option<policy::Price>,
+    tariff: Option<Arc<Tariff>>,
     price_version: Option<Name>,
 }
 
 impl Facts {
-    /// The facts of `deployment`, which speaks `protocol` and is priced by `price_version`.
+    /// The facts of `deployment`, which speaks `protocol`.
     #[must_use]
-    pub fn of(deployment: &Deployment, protocol: Option<&str>, price_version: Option<&str>) -> Self {
+    pub fn of(deployment: &Deployment, protocol: Option<&str>) -> Self {
         let name = |text: &str| (!text.is_empty()).then(|| Name::from(text));
         Self {
             deployment: Name::from(deployment.name.as_str()),
@@ -44,8 +44,8 @@ impl Facts {
             region: deployment.region.as_deref().and_then(name),
             family: deployment.family.as_deref().and_then(name),
             protocol: protocol.and_then(name),
-            price: deployment.price,
-            price_version: price_version.and_then(name),
+            tariff: deployment.price.clone(),
+            price_version: deployment.price.as_ref().and_then(|tariff| name(tariff.version())),
         }
     }
 
@@ -64,7 +64,7 @@ impl Facts {
             maker: None,
             family: None,
             protocol: None,
-            price: None,
+            tariff: None,
             price_version: None,
             ..self.clone()
         }
@@ -120,7 +120,7 @@ pub struct Chosen {
 /// The entry of one attempt.
 pub struct Entry {
     row: Attempt,
-    price: Option<policy::Price>,
+    tariff: Option<Arc<Tariff>>,
     price_version: Option<Name>,
     journal: Arc<Journal>,
     metrics: Arc<Metrics>,
@@ -169,7 +169,7 @@ impl Entry {
         row.locked_by.clone_from(&common.locked_by);
         Self {
             row,
-            price: facts.price,
+            tariff: facts.tariff.clone(),
             price_version: facts.price_version.clone(),
             journal: Arc::clone(journal),
             metrics: Arc::clone(metrics),
@@ -249,11 +249,10 @@ impl Entry {
     fn usage(&mut self, usage: &Usage) {
         let known = usage.input.is_some() || usage.output.is_some();
         self.row.usage(usage, if known { UsageSource::Reported } else { UsageSource::Unknown });
-        let counts = usage.input.zip(usage.output);
-        let cost = self
-            .price
-            .zip(counts)
-            .map(|(price, (input, output))| price.cost(input, usage.cache_read.unwrap_or(0), output));
+        let begun = Wall::from_unix(self.row.started.div_euclid(1_000_000));
+        let class = usage.service_tier.as_deref();
+        let priced = self.tariff.as_ref().zip(Counts::of(usage));
+        let cost = priced.map(|(tariff, counts)| tariff.cost(begun, &counts, class));
         self.row.cost_nanodollars = cost.and_then(|cost| i64::try_from(cost.0).ok());
         if cost.is_some() {
             self.row.price_version.clone_from(&self.price_version);

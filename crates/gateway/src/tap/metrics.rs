@@ -48,6 +48,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     cost: Family<DeploymentLabel, Counter>,
+    unpriced: Family<DeploymentLabel, Counter>,
     duration: Family<DeploymentLabel, Histogram>,
     first_token: Family<DeploymentLabel, Histogram>,
     in_flight: Gauge,
@@ -75,6 +76,12 @@ impl Default for Metrics {
         registry.register("gen_ai_client_token_usage", "Tokens as providers reported them", tokens.clone());
         let cost = Family::<DeploymentLabel, Counter>::default();
         registry.register("autarky_cost_nanodollars", "Known cost in billionths of a US dollar", cost.clone());
+        let unpriced = Family::<DeploymentLabel, Counter>::default();
+        registry.register(
+            "autarky_unpriced_attempts",
+            "Attempts whose tokens are known and whose price is not: the worst case was reserved",
+            unpriced.clone(),
+        );
         let duration = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
         registry.register("gen_ai_client_operation_duration_seconds", "Duration of attempts", duration.clone());
         let first_token = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
@@ -91,7 +98,7 @@ impl Default for Metrics {
             "Ledger lines that could not be written",
             journal_failures.clone(),
         );
-        Self { registry, answers, attempts, tokens, cost, duration, first_token, in_flight, journal_failures }
+        Self { registry, answers, attempts, tokens, cost, unpriced, duration, first_token, in_flight, journal_failures }
     }
 }
 
@@ -128,6 +135,7 @@ impl Metrics {
             input: tokens("input"),
             output: tokens("output"),
             cost: self.cost.get_or_create(&label).clone(),
+            unpriced: self.unpriced.get_or_create(&label).clone(),
             duration: self.duration.get_or_create(&label).clone(),
             first_token: self.first_token.get_or_create(&label).clone(),
         };
@@ -156,6 +164,7 @@ pub(crate) struct Series {
     input: Counter,
     output: Counter,
     cost: Counter,
+    unpriced: Counter,
     duration: Histogram,
     first_token: Histogram,
 }
@@ -175,6 +184,12 @@ impl Series {
         self.input.inc_by(row.input_tokens.unwrap_or(0));
         self.output.inc_by(row.output_tokens.unwrap_or(0));
         self.cost.inc_by(row.cost_nanodollars.and_then(|cost| u64::try_from(cost).ok()).unwrap_or(0));
+        if row.cost_nanodollars.is_none() && row.input_tokens.is_some() && self.unpriced.inc() == 0 {
+            tracing::warn!(
+                deployment = self.deployment,
+                "nobody knows what this deployment costs: the worst case is reserved; write down its `price`"
+            );
+        }
         if let Some(last) = row.last_token_us {
             self.duration.observe(secs(last));
         }

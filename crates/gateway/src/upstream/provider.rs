@@ -32,6 +32,8 @@ pub struct ProviderRow {
     pub maker: Option<String>,
     /// Who sends the bill; default: the host.
     pub invoicer: Option<String>,
+    /// Under which name the catalog lists what it hosts: models, prices, retirements; default: the host.
+    pub catalog: Option<String>,
     /// The account at the provider; default: the row's name.
     pub account: Option<String>,
     /// Headers sent with every call.
@@ -45,6 +47,12 @@ pub struct ProviderRow {
 }
 
 impl ProviderRow {
+    /// Under which name the catalog lists what the provider called `name` hosts.
+    #[must_use]
+    pub fn listed_as<'a>(&'a self, name: &'a str) -> &'a str {
+        self.catalog.as_deref().or(self.host.as_deref()).unwrap_or(name)
+    }
+
     /// This row with everything that `over` says laid over it.
     #[must_use]
     pub fn overlaid(mut self, over: &Self) -> Self {
@@ -56,6 +64,7 @@ impl ProviderRow {
             (&mut self.host, over.host),
             (&mut self.maker, over.maker),
             (&mut self.invoicer, over.invoicer),
+            (&mut self.catalog, over.catalog),
             (&mut self.account, over.account),
             (&mut self.source, over.source),
         ] {

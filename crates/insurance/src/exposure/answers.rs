@@ -97,6 +97,7 @@ fn facets(question: &Question) -> Facets {
         choices: 1,
         input_tokens: question.tokens,
         max_output_tokens: None,
+        service_tier: None,
     }
 }
 

@@ -66,7 +66,10 @@ impl<'a> Worth<'a> {
             return Some(Value { value: 0.0, basis: Basis::Estimate, doubt: None });
         }
         let counted = flow.uncounted == 0 && flow.answered > 0;
-        let price = to.price.filter(|_| counted);
+        // The usual prompt's price: a flow's requests are of one size, but for how they differ within a bucket.
+        let usual = flow.input.checked_div(flow.answered).unwrap_or(0);
+        let tariff = to.price.as_ref().filter(|_| counted);
+        let price = tariff.map(|tariff| *tariff.at(self.day.wall(), usual, None));
         let at = |input: f64, output: f64, basis| {
             let value = cost(price?, flow.input as f64 * input, flow.output as f64 * output) * moved.share;
             Some(Value { value, basis, doubt: None })

@@ -7,8 +7,9 @@ use crate::node::{Kind, Node};
 use crate::register::{facts_of, is_house};
 use ledger::record::Name;
 use policy::rules::Rules;
-use policy::{Deployment, DeploymentIx, Fleet, FleetSpec, NanoUsd, Price, Wall};
+use policy::{Deployment, DeploymentIx, Fleet, FleetSpec, NanoUsd, Tariff, Wall};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A supposed company.
 pub(super) struct World {
@@ -159,7 +160,7 @@ fn add(spec: &mut FleetSpec, scenario: &Scenario, names: &Names<'_>) -> Result<B
         let name = addition.name.clone();
         let one = Deployment {
             quality: like.quality.map(|quality| (quality + addition.quality).clamp(0.0, 1.0)),
-            price: like.price.map(|price| times(price, addition.price)),
+            price: like.price.as_deref().map(|price| times(price, addition.price)),
             model: name.clone(),
             maker: name.clone(),
             host: name.clone(),
@@ -191,13 +192,13 @@ fn price(deployments: &mut [Deployment], scenario: &Scenario, names: &Names<'_>)
         }
     }
     for (one, factor) in deployments.iter_mut().zip(&factors) {
-        one.price = one.price.map(|price| times(price, *factor));
+        one.price = one.price.as_deref().map(|price| times(price, *factor));
     }
     Ok(factors)
 }
 
 /// `price`, every part of it `factor` times as much.
-fn times(price: Price, factor: f64) -> Price {
+fn times(price: &Tariff, factor: f64) -> Arc<Tariff> {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -205,7 +206,7 @@ fn times(price: Price, factor: f64) -> Price {
         reason = "a supposed price needs no more digits, and it is not negative"
     )]
     let scaled = |amount: NanoUsd| NanoUsd((amount.0 as f64 * factor).round() as u64);
-    Price { input: scaled(price.input), cache_read: scaled(price.cache_read), output: scaled(price.output) }
+    Arc::new(price.map(scaled))
 }
 
 fn share(spec: &mut FleetSpec, scenario: &Scenario, names: &Names<'_>) -> Result<(), WhatIfError> {

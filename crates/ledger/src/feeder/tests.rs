@@ -314,8 +314,8 @@ fn member<T: crate::named::Named + std::fmt::Debug>() -> impl Strategy<Value = T
 
 prop_compose! {
     fn row()(
-        names in proptest::collection::vec(proptest::option::of(word()), 23),
-        counts in proptest::collection::vec(proptest::option::of(0..=i64::MAX as u64), 13),
+        names in proptest::collection::vec(proptest::option::of(word()), 24),
+        counts in proptest::collection::vec(proptest::option::of(0..=i64::MAX as u64), 15),
         id in any::<(u32, u128)>(),
         attempt in any::<u32>(),
         times in any::<(i64, Option<i64>)>(),
@@ -338,7 +338,8 @@ prop_compose! {
             policy_version: name(), candidates: lists.0, score: chances.0, probability: chances.1,
             input_tokens: count(), cache_read_tokens: count(), cache_write_tokens: count(),
             cache_write_1h_tokens: count(), output_tokens: count(), reasoning_tokens: count(),
-            audio_input_tokens: count(), audio_output_tokens: count(), usage_source: kinds.1, price_version: name(),
+            audio_input_tokens: count(), image_input_tokens: count(), audio_output_tokens: count(),
+            image_output_tokens: count(), service_tier: name(), usage_source: kinds.1, price_version: name(),
             cost_nanodollars: times.1, started: times.0, connect_us: count(), first_token_us: count(),
             last_token_us: count(), finish: ends.0, fault: ends.1, status: flags.2, losses: lists.1,
             portability: kinds.2, locked_by: name(), degraded: flags.0, stream: flags.1, bytes_in: count(),

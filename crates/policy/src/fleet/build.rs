@@ -3,12 +3,13 @@
 
 use super::product::{Standing, unmet};
 use super::{AUTO, Deployment, DeploymentIx, Dim, Fleet, Lean, Product, ProductIx, Ranked, ShareCap, Survive};
-use crate::money::Price;
 use crate::plan::nearest;
+use crate::price::{Counts, Price, Tariff};
 use crate::rules::{LastResort, Prefer, Rules, Timeouts, Weights};
 use crate::time::Wall;
 use canon::WireId;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// What a fleet is built from.
 #[derive(Debug, Clone)]
@@ -56,7 +57,7 @@ impl Fleet {
         wires.truncate(MASK_BITS);
         let spaces = spaces(&deployments);
         let lean: Vec<Lean> =
-            deployments.iter().map(|deployment| lean(deployment, &wires, &spaces, spec.unknown_price)).collect();
+            deployments.iter().map(|deployment| lean(deployment, &wires, &spaces, &spec.unknown_price)).collect();
         let mut products = Vec::with_capacity(spec.products.len());
         let mut product_names = HashMap::new();
         let names = name_table(&deployments, &mut errors);
@@ -83,7 +84,20 @@ impl Fleet {
         }
         if errors.is_empty() {
             let FleetSpec { version, unknown_price, .. } = spec;
-            Ok(Self { version, unknown_price, deployments, lean, wires, names, houses, products, product_names })
+            let (unknown, free) = (Arc::new(Tariff::from(unknown_price)), Arc::new(Tariff::from(Price::FREE)));
+            Ok(Self {
+                version,
+                unknown_price,
+                deployments,
+                lean,
+                unknown,
+                free,
+                wires,
+                names,
+                houses,
+                products,
+                product_names,
+            })
         } else {
             Err(errors)
         }
@@ -109,17 +123,19 @@ fn space(deployment: &Deployment) -> Option<&str> {
     embeds.then(|| deployment.family.as_deref().unwrap_or(&deployment.model))
 }
 
-fn lean(deployment: &Deployment, wires: &[WireId], spaces: &[&str], unknown_price: Price) -> Lean {
+fn lean(deployment: &Deployment, wires: &[WireId], spaces: &[&str], unknown_price: &Price) -> Lean {
     const NEVER: Wall = Wall::from_unix(i64::MAX);
     let spoken = wires.iter().enumerate().filter(|(_, wire)| deployment.wires.contains(wire));
-    let price = if deployment.house { Price::FREE } else { unknown_price };
+    // The last period's: only what is compared first hangs on it.
+    let assumed = if deployment.house { Price::FREE } else { *unknown_price };
+    let price = deployment.price.as_ref().map_or(assumed, |tariff| *tariff.at(NEVER, USUAL.0, None));
     Lean {
         context: deployment.context.unwrap_or(u64::MAX),
         max_output: deployment.max_output,
-        price: deployment.price.unwrap_or(price),
+        usual: price.cost(&Counts { input: USUAL.0, output: USUAL.1, ..Counts::default() }).dollars(),
         quality: deployment.quality,
         contract_ends: deployment.contract_ends.unwrap_or(NEVER),
-        retires: deployment.retires.unwrap_or(NEVER),
+        retires: deployment.retires.filter(|_| !deployment.retires_warns).unwrap_or(NEVER),
         wires: spoken.fold(0, |mask, (at, _)| mask | 1 << at),
         lacks: deployment.lacks,
         space: space(deployment)
@@ -381,7 +397,7 @@ impl Check<'_> {
 /// Puts the likely best first, so that a plan that stops early has seen them: by quality and by the cost of a usual
 /// request. Latency is only known later.
 fn sort_by_what_never_changes(list: &mut [Ranked], weights: Weights, lean: &[Lean]) {
-    let cost = |ranked: &Ranked| lean[ranked.ix.index()].price.cost(USUAL.0, 0, USUAL.1).dollars();
+    let cost = |ranked: &Ranked| lean[ranked.ix.index()].usual;
     let dearest = list.iter().map(cost).fold(f64::MIN_POSITIVE, f64::max);
     let score = |ranked: &Ranked| {
         let quality = lean[ranked.ix.index()].quality.unwrap_or(0.0);

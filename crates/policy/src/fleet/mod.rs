@@ -10,11 +10,12 @@ pub use caps::{Cap, Caps};
 pub(crate) use product::Standing;
 pub use product::{Product, Ranked, ShareCap, Survive};
 
-use crate::money::Price;
+use crate::price::{Price, Tariff};
 use crate::rules::{DataTerm, Limits};
 use crate::time::Wall;
 use canon::WireId;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A deployment's place in the fleet; valid for the fleet that gave it only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +73,7 @@ pub struct Deployment {
     /// The wires it speaks, the best first.
     pub wires: Vec<WireId>,
     /// What it charges.
-    pub price: Option<Price>,
+    pub price: Option<Arc<Tariff>>,
     /// How much of it may be used.
     pub limits: Limits,
     /// Quality, 0 to 1, by the catalog or by the company's own evaluation.
@@ -81,6 +82,8 @@ pub struct Deployment {
     pub contract_ends: Option<Wall>,
     /// When the model is retired at this host.
     pub retires: Option<Wall>,
+    /// Whether that day only warns and bars nothing: it is the catalog's, not the company's own word.
+    pub retires_warns: bool,
     /// What the contract promises about data.
     pub data: Vec<DataTerm>,
     /// Its place in the preferred order; equal numbers share the load by headroom.
@@ -173,8 +176,9 @@ impl Dim {
 pub(crate) struct Lean {
     pub(crate) context: u64,
     pub(crate) max_output: Option<u64>,
-    pub(crate) price: Price,
     pub(crate) quality: Option<f64>,
+    /// What a usual request costs, in dollars.
+    pub(crate) usual: f64,
     pub(crate) contract_ends: Wall,
     pub(crate) retires: Wall,
     pub(crate) wires: u32,
@@ -191,6 +195,9 @@ pub struct Fleet {
     unknown_price: Price,
     deployments: Vec<Deployment>,
     lean: Vec<Lean>,
+    /// What a deployment of unknown price is taken to charge.
+    unknown: Arc<Tariff>,
+    free: Arc<Tariff>,
     wires: Vec<WireId>,
     names: HashMap<Box<str>, Box<[Ranked]>>,
     houses: Box<[Ranked]>,
@@ -242,8 +249,10 @@ impl Fleet {
 
     /// What one deployment charges, or what a deployment of unknown price is taken to charge.
     #[must_use]
-    pub fn price(&self, ix: DeploymentIx) -> Price {
-        self.lean(ix).price
+    pub fn tariff(&self, ix: DeploymentIx) -> &Arc<Tariff> {
+        let deployment = self.deployment(ix);
+        let assumed = if deployment.house { &self.free } else { &self.unknown };
+        deployment.price.as_ref().unwrap_or(assumed)
     }
 
     /// Every product; a `ProductIx` is the place in this list.

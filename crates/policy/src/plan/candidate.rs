@@ -6,6 +6,7 @@ use super::{Degraded, DropReason, Dropped, Leg, MAX_COMPARED, MAX_LEGS, Plan, Pl
 use crate::breaker::{Cause, Health};
 use crate::fleet::{Cap, Caps, DeploymentIx, Lean, Ranked, Standing};
 use crate::money::NanoUsd;
+use crate::price::Counts;
 use crate::rules::{LastResort, OnLoss, Over, Prefer};
 use crate::view::{Live, SizeBucket, View};
 use canon::Purpose;
@@ -417,6 +418,13 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let most = facets.max_output_tokens.or(lean.max_output).unwrap_or(UNKNOWN_OUTPUT);
         let usual = most.min(USUAL_OUTPUT);
         let input_tokens = facets.input_tokens;
+        let (tariff, class) = (input.fleet.tariff(ranked.ix), facets.service_tier.as_deref());
+        let expected = Counts {
+            input: input_tokens,
+            cache_read: cached.unwrap_or(0),
+            output: usual.saturating_mul(answers),
+            ..Counts::default()
+        };
         Candidate {
             ix: ranked.ix,
             misses_slo: slow.is_some_and(|(most, is)| is > Duration::from_millis(most))
@@ -432,11 +440,12 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             headroom: live.headroom,
             latency: live.first_token,
             quality: lean.quality,
-            expected: lean.price.cost(input_tokens, cached.unwrap_or(0), usual.saturating_mul(answers)),
-            worst: lean.price.cost(
+            expected: tariff.cost(input.wall, &expected, class),
+            worst: tariff.worst(
+                input.wall,
                 input_tokens.saturating_mul(WORST_TOKENS_PER_ESTIMATED).min(lean.context),
-                0,
                 most.saturating_mul(answers),
+                class,
             ),
             degraded,
             probe: live.health == Health::Probe,

@@ -3,10 +3,11 @@
 use super::*;
 use crate::breaker::{Cause, Health};
 use crate::fleet::{Cap, Caps, Deployment, FleetSpec};
-use crate::money::Price;
+use crate::price::Price;
 use crate::rules::{Cover, DataTerm, Floor, LastResort, Needs, Over, Rules, Substitute, Weights};
 use crate::view::{Live, Share, Snapshot};
 use canon::FaultKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: Tick = Tick::from_millis(1_000_000);
@@ -25,11 +26,13 @@ fn deployment(name: &str, maker: &str, order: u32) -> Deployment {
         has: Caps::all(),
         context: Some(100_000),
         max_output: Some(8_000),
-        price: Some(Price {
-            input: NanoUsd::from_dollars(u64::from(order) + 1),
-            cache_read: NanoUsd::ZERO,
-            output: NanoUsd::from_dollars(10),
-        }),
+        price: Some(Arc::new(
+            Price {
+                cache_read: NanoUsd::ZERO,
+                ..Price::flat(NanoUsd::from_dollars(u64::from(order) + 1), NanoUsd::from_dollars(10))
+            }
+            .into(),
+        )),
         quality: Some(0.9 - f64::from(order) * 0.1),
         order,
         ..Deployment::default()
@@ -360,7 +363,7 @@ fn each_preference_is_best_on_its_own_measure() {
     let order = |prefer| {
         let mut world = World::with(Rules { prefer, ..Rules::default() }, |all| {
             all[0].price = None;
-            all[2].price = Some(Price::FREE);
+            all[2].price = Some(Arc::new(Price::FREE.into()));
         });
         for (name, ms) in [("gpt", 900), ("claude", 100), ("mistral", 300)] {
             world.live(name, |live| live.first_token = Some(Duration::from_millis(ms)));
@@ -430,7 +433,7 @@ fn what_the_budget_does_not_cover_is_refused_or_answered_by_less() {
     let over = |over, left| {
         let mut rules = Rules::default();
         rules.budget.over = over;
-        let mut world = World::with(rules, |all| all[2].price = Some(Price::FREE));
+        let mut world = World::with(rules, |all| all[2].price = Some(Arc::new(Price::FREE.into())));
         world.view.money.insert(ProductIx(0), left);
         world
     };
@@ -448,7 +451,7 @@ fn what_the_budget_does_not_cover_is_refused_or_answered_by_less() {
 #[test]
 fn a_warm_cache_and_kept_state_hold_a_conversation() {
     let mut world = World::with(Rules { prefer: Prefer::COST, ..Rules::default() }, |all| {
-        all[0].price = all[1].price;
+        all[0].price = all[1].price.clone();
         all[1].order = 0;
     });
     let at = world.ix("claude");

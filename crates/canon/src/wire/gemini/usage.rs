@@ -39,17 +39,19 @@ pub(super) fn decode(value: Value) -> Result<Usage, BadField> {
         cache_read: fields.u64("cachedContentTokenCount")?,
         output,
         reasoning: thoughts,
-        audio_input: audio(fields.peek("promptTokensDetails")),
-        audio_output: audio(fields.peek("candidatesTokensDetails")),
+        audio_input: of_kind("AUDIO", fields.peek("promptTokensDetails")),
+        image_input: of_kind("IMAGE", fields.peek("promptTokensDetails")),
+        audio_output: of_kind("AUDIO", fields.peek("candidatesTokensDetails")),
+        image_output: of_kind("IMAGE", fields.peek("candidatesTokensDetails")),
         service_tier: fields.string("serviceTier")?,
         extras: fields.rest(),
         ..Usage::default()
     })
 }
 
-fn audio(details: Option<&Value>) -> Option<u64> {
-    let of_audio = |item: &&Value| item.get("modality").and_then(Value::as_str) == Some("AUDIO");
-    details?.as_array()?.iter().find(of_audio)?.get("tokenCount").and_then(whole)
+fn of_kind(kind: &str, details: Option<&Value>) -> Option<u64> {
+    let is_kind = |item: &&Value| item.get("modality").and_then(Value::as_str) == Some(kind);
+    details?.as_array()?.iter().find(is_kind)?.get("tokenCount").and_then(whole)
 }
 
 /// Writes a `usageMetadata` object; `home`: the answer came from this wire.
@@ -63,12 +65,18 @@ pub(super) fn encode(usage: &Usage, home: bool) -> Value {
     put(&mut body, "candidatesTokenCount", usage.output.map(|output| output.saturating_sub(thoughts)));
     put(&mut body, "thoughtsTokenCount", usage.reasoning);
     put(&mut body, "totalTokenCount", usage.total());
-    let details = |count: u64| json!([{"modality": "AUDIO", "tokenCount": count}]);
-    put(&mut body, "promptTokensDetails", usage.audio_input.map(details));
-    put(&mut body, "candidatesTokensDetails", usage.audio_output.map(details));
+    put(&mut body, "promptTokensDetails", details(usage.audio_input, usage.image_input));
+    put(&mut body, "candidatesTokensDetails", details(usage.audio_output, usage.image_output));
     put(&mut body, "serviceTier", usage.service_tier.as_deref().and_then(|tier| told_tier(tier, home)));
     body.extend(own.cloned().unwrap_or_default());
     Value::Object(body)
+}
+
+fn details(audio: Option<u64>, image: Option<u64>) -> Option<Value> {
+    let kinds = [("AUDIO", audio), ("IMAGE", image)].into_iter();
+    let list: Vec<Value> =
+        kinds.filter_map(|(kind, count)| Some(json!({"modality": kind, "tokenCount": count?}))).collect();
+    (!list.is_empty()).then_some(Value::Array(list))
 }
 
 /// The tier that served an answer in this wire's words; another wire's word for its own tiers is none here.

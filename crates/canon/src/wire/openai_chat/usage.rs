@@ -19,11 +19,13 @@ pub fn decode_usage(value: Value) -> Result<Usage, BadField> {
         usage.cache_read = details.u64("cached_tokens")?;
         usage.cache_write = details.u64("cache_write_tokens")?;
         usage.audio_input = details.u64("audio_tokens")?;
+        usage.image_input = details.u64("image_tokens")?;
         keep(&mut usage.extras, "prompt_tokens_details", details.rest());
     }
     if let Some(mut details) = fields.object("completion_tokens_details")? {
         usage.reasoning = details.u64("reasoning_tokens")?;
         usage.audio_output = details.u64("audio_tokens")?;
+        usage.image_output = details.u64("image_tokens")?;
         keep(&mut usage.extras, "completion_tokens_details", details.rest());
     }
     usage.extras.extend(fields.rest());
@@ -44,9 +46,11 @@ pub fn encode_usage(usage: &Usage, home: bool) -> Value {
     put(&mut prompt, "cached_tokens", usage.cache_read);
     put(&mut prompt, "cache_write_tokens", usage.cache_write);
     put(&mut prompt, "audio_tokens", usage.audio_input);
+    put(&mut prompt, "image_tokens", usage.image_input);
     let mut completion = Extras::new();
     put(&mut completion, "reasoning_tokens", usage.reasoning);
     put(&mut completion, "audio_tokens", usage.audio_output);
+    put(&mut completion, "image_tokens", usage.image_output);
     for (key, mut details) in [("prompt_tokens_details", prompt), ("completion_tokens_details", completion)] {
         if let Some(Value::Object(more)) = rest.shift_remove(key) {
             details.extend(more);

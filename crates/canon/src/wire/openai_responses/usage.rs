@@ -22,11 +22,13 @@ pub(super) fn decode(value: Value) -> Result<Usage, BadField> {
         usage.cache_read = details.u64("cached_tokens")?;
         usage.cache_write = details.u64("cache_write_tokens")?;
         usage.audio_input = details.u64("audio_tokens")?;
+        usage.image_input = details.u64("image_tokens")?;
         keep(&mut usage.extras, "input_tokens_details", details.rest());
     }
     if let Some(mut details) = fields.object("output_tokens_details")? {
         usage.reasoning = details.u64("reasoning_tokens")?;
         usage.audio_output = details.u64("audio_tokens")?;
+        usage.image_output = details.u64("image_tokens")?;
         keep(&mut usage.extras, "output_tokens_details", details.rest());
     }
     usage.extras.extend(fields.rest());
@@ -44,9 +46,11 @@ pub(super) fn encode(usage: &Usage, home: bool) -> Value {
     input.insert("cached_tokens".to_owned(), usage.cache_read.unwrap_or(0).into());
     input.insert("cache_write_tokens".to_owned(), usage.cache_write.unwrap_or(0).into());
     put(&mut input, "audio_tokens", usage.audio_input);
+    put(&mut input, "image_tokens", usage.image_input);
     let mut output = Extras::new();
     output.insert("reasoning_tokens".to_owned(), usage.reasoning.unwrap_or(0).into());
     put(&mut output, "audio_tokens", usage.audio_output);
+    put(&mut output, "image_tokens", usage.image_output);
     for (key, details) in [("input_tokens_details", &mut input), ("output_tokens_details", &mut output)] {
         if let Some(Value::Object(more)) = rest.shift_remove(key) {
             details.extend(more);

@@ -9,7 +9,7 @@ use crate::upstream::Timing;
 use canon::{Facets, Fault, FaultKind, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
 use policy::limit::{Full, Place};
-use policy::{Leg, NanoUsd, Price, Product, Tick};
+use policy::{Counts, Leg, NanoUsd, Product, Tariff, Tick, Wall};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,7 +64,9 @@ pub(crate) struct Flight {
     place: Option<Place>,
     tokens: u64,
     money: Option<Reserved>,
-    price: Price,
+    tariff: Arc<Tariff>,
+    /// When it was asked for, which sets its price.
+    asked: Wall,
     /// What a prompt of this size costs: what a call costs at least that was heard out and says nothing more.
     prompt: NanoUsd,
     expected: NanoUsd,
@@ -87,7 +89,7 @@ impl Flight {
     pub(super) fn begin(
         (line, live): (&Line, &Arc<ProductLive>),
         product: &Product,
-        (leg, price): (&Leg, Price),
+        (leg, tariff): (&Leg, &Arc<Tariff>),
         facets: &Facets,
         force: bool,
         clock: Clock,
@@ -103,7 +105,8 @@ impl Flight {
             place,
             tokens,
             money: None,
-            price,
+            tariff: Arc::clone(tariff),
+            asked: clock::wall(),
             prompt: NanoUsd::ZERO,
             expected: leg.expected,
             clock,
@@ -112,13 +115,14 @@ impl Flight {
         };
         line.one.under_way.fetch_add(1, Ordering::Relaxed);
         // From here on a drop gives everything back.
-        flight.money = live.reserve(leg.worst, clock::wall()).map_err(NotNow::Budget)?;
+        flight.money = live.reserve(leg.worst, flight.asked).map_err(NotNow::Budget)?;
         flight.tickets.one = line.one.guard.admit(now, force).ok_or(NotNow::Breaker)?;
         flight.tickets.account = line.account.admit(now, force).ok_or(NotNow::Breaker)?;
         for party in &line.parties {
             flight.tickets.parties.push(party.guard.admit(now, force).ok_or(NotNow::Breaker)?);
         }
-        flight.prompt = price.cost(facets.input_tokens, 0, 0);
+        let prompt = Counts { input: facets.input_tokens, ..Counts::default() };
+        flight.prompt = tariff.cost(flight.asked, &prompt, facets.service_tier.as_deref());
         Ok(flight)
     }
 
@@ -193,16 +197,17 @@ impl Flight {
 
     /// Settles what the call cost: by the provider's counts, else by the estimate that says most.
     fn pay(&mut self, usage: Option<&Usage>) {
-        let counts = usage.and_then(|usage| Some((usage.input?, usage.output?, usage.cache_read.unwrap_or(0))));
+        let counts = usage.and_then(Counts::of);
+        let class = usage.and_then(|usage| usage.service_tier.as_deref());
         if let Some(money) = self.money.take() {
             let spent = match counts {
-                Some((input, output, cached)) => self.price.cost(input, cached, output),
+                Some(counts) => self.tariff.cost(self.asked, &counts, class),
                 None if self.answers => self.expected,
                 None => self.prompt,
             };
             money.settle(spent, clock::wall());
         }
-        let used = counts.map(|(input, output, _)| input.saturating_add(output));
+        let used = counts.map(|counts| counts.input.saturating_add(counts.output));
         self.line.one.gate.leave(self.place.take(), used.or((!self.answers).then_some(0)), self.tokens);
     }
 }

@@ -144,7 +144,7 @@ impl LiveView {
     ) -> Result<Flight, NotNow> {
         let line = self.lines.get(leg.deployment.index()).ok_or(NotNow::Breaker)?;
         let live = self.products.get(product.ix().index()).ok_or(NotNow::Breaker)?;
-        Flight::begin((line, live), product, (leg, fleet.price(leg.deployment)), facets, force, clock)
+        Flight::begin((line, live), product, (leg, fleet.tariff(leg.deployment)), facets, force, clock)
     }
 
     /// What to do after a failed attempt; takes a retry from the product's budget.

@@ -552,7 +552,9 @@ fn sum(a: &Usage, b: &Usage) -> Usage {
         output: add(a.output, b.output),
         reasoning: add(a.reasoning, b.reasoning),
         audio_input: add(a.audio_input, b.audio_input),
+        image_input: add(a.image_input, b.image_input),
         audio_output: add(a.audio_output, b.audio_output),
+        image_output: add(a.image_output, b.image_output),
         service_tier: b.service_tier.clone().or_else(|| a.service_tier.clone()),
         extras,
     }

@@ -55,6 +55,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
 fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
     let facets = &mut peek.facets;
     match key {
+        "service_tier" => peek.facets.service_tier = look::class(value.string(key)?),
         "stream" => peek.stream = value.flag(key)?,
         "tools" => facets.tools = value.is_filled(),
         "output_config" | "output_format" => facets.structured |= value.mentions("\"json_schema\""),

@@ -58,6 +58,7 @@ fn field(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
             }
         }
         "tools" => facets.tools = value.is_filled(),
+        "serviceTier" | "service_tier" => facets.service_tier = look::class(value.string(key)?),
         "cachedContent" | "cached_content" => facets.state = !value.is_null(),
         "generationConfig" | "generation_config" if !value.is_null() => {
             look::top_level(value.raw().as_bytes(), |key, value| setting(key, &value, peek))?;

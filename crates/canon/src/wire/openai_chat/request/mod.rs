@@ -64,6 +64,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
 fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
     let facets = &mut peek.facets;
     match key {
+        "service_tier" => peek.facets.service_tier = look::class(value.string(key)?),
         "stream" => peek.stream = value.flag(key)?,
         "stream_options" => {
             peek.stream_options_at = Some(value.range());

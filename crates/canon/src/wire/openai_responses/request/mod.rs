@@ -95,6 +95,7 @@ pub(super) fn no_input() -> BadField {
 fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
     let facets = &mut peek.facets;
     match key {
+        "service_tier" => peek.facets.service_tier = look::class(value.string(key)?),
         "stream" => peek.stream = value.flag(key)?,
         "tools" => facets.tools = value.is_filled(),
         "text" => facets.structured = value.mentions("\"json_schema\"") || value.mentions("\"json_object\""),
