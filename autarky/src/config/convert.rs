@@ -382,19 +382,20 @@ impl Converter<'_> {
         for (name, value) in
             [("tenant", &mut login.tenant), ("client", &mut login.client), ("session", &mut login.session)]
         {
-            let Some(reference) = value.as_deref().filter(|text| text.starts_with("env:") || text.starts_with("file:"))
-            else {
-                continue;
-            };
+            // Ids may be written out; the token of a session is a secret.
+            let is_secret = name == "session";
+            let is_reference = |text: &&str| is_secret || text.starts_with("env:") || text.starts_with("file:");
+            let Some(reference) = value.as_deref().filter(is_reference) else { continue };
             match secret::resolve(reference) {
                 Ok(found) => *value = Some(found.reveal().to_owned()),
                 Err(error) => {
                     let message = format!("provider `{provider}` has no `login.{name}`: {error}");
-                    self.fail(
-                        &["provider", provider, "login", name],
-                        message,
-                        "set it, or write it out: it is no secret",
-                    );
+                    let hint = if is_secret {
+                        "name it with `env:NAME` or `file:/path`"
+                    } else {
+                        "set it, or write it out: it is no secret"
+                    };
+                    self.fail(&["provider", provider, "login", name], message, hint);
                     return None;
                 }
             }

@@ -162,4 +162,9 @@ fn a_row_with_a_place_to_fill_in_says_so() {
     let (fine, said) =
         check(&format!("{ANONYMOUS}[provider.azure-openai]\nkey = \"env:K\"\naccount = \"acme\"\n{azure}"));
     assert!(fine, "{said}");
+    // The token of a session is a secret, so it is named, never written out.
+    let aws = "auth = \"sigv4\"\nkey = \"env:K\"\nlogin = { client = \"AKID\", session = \"a-token\" }\n";
+    let bedrock = "[deployment.b]\nprovider = \"bedrock\"\nregion = \"eu-west-1\"\n";
+    let (fine, said) = check(&format!("{ANONYMOUS}[provider.bedrock]\n{aws}{bedrock}"));
+    assert!(!fine && said.contains("login.session") && said.contains("must be a reference"), "{said}");
 }

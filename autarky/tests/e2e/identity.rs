@@ -227,6 +227,7 @@ async fn what_providers_write_comes_back_as_it_was_written() {
                     .send("POST", &path(*dialect, true), &[("content-type", "application/json")], sent.into())
                     .await;
                 let answer = answer.expect("an answer").whole().await.expect("a whole one");
+                assert!(answer.body == body, "{id}/{}: bytes differ", fixture.name);
                 assert_eq!(
                     String::from_utf8_lossy(&answer.body),
                     String::from_utf8_lossy(&body),
