@@ -1,5 +1,6 @@
 //! Looking into a body in place: one pass over the top level, everything below is skipped, nothing is copied.
 
+use crate::facets::Peek;
 use crate::fields::BadField;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use std::ops::Range;
@@ -27,6 +28,41 @@ pub(crate) fn top_level<'a>(
         see(&key, Look { value, start })?;
     }
     Ok(())
+}
+
+/// Looks at a request whose body names its model: what all such say alike is read here, every other field by `field`.
+///
+/// # Errors
+/// When `body` is no JSON object, names no model or two, or `field` refuses something.
+pub(crate) fn request(
+    body: &[u8],
+    mut peek: Peek,
+    mut field: impl FnMut(&str, &Look<'_>, &mut Peek) -> Result<(), BadField>,
+) -> Result<Peek, BadField> {
+    peek.facets.choices = 1;
+    peek.facets.input_tokens = estimate_tokens(body.len());
+    let mut twice = false;
+    top_level(body, |key, value| {
+        if key != "model" {
+            return field(key, &value, &mut peek);
+        }
+        twice |= peek.model_at.is_some();
+        peek.model = value.string(key)?;
+        peek.model_at = Some(value.range());
+        Ok(())
+    })?;
+    if twice {
+        return Err(BadField::new("model", "appears twice"));
+    }
+    if peek.model.is_none() {
+        return Err(no_model());
+    }
+    Ok(peek)
+}
+
+/// The model is not named.
+pub(crate) fn no_model() -> BadField {
+    BadField::new("model", "is missing: name a model, an alias of your product, or `auto`")
 }
 
 /// Deepest nesting that is read: that of the full reader, which follows. Parsers recurse; deeper bodies would take the

@@ -93,19 +93,10 @@ impl Protocol for OpenAiEmbeddings {
 
 /// Looks into a request in place.
 fn peek(body: &[u8]) -> Result<Peek, BadField> {
-    let mut peek = Peek::default();
-    peek.facets.purpose = Purpose::Embedding;
-    peek.facets.choices = 1;
-    peek.facets.max_output_tokens = Some(0);
-    let (mut input, mut twice) = (None, false);
-    look::top_level(body, |key, value| {
+    let mut input = None;
+    let mut peek = look::request(body, Peek::default(), |key, value, _| {
         match key {
-            "model" => {
-                twice |= peek.model_at.is_some();
-                peek.model = value.string(key)?;
-                peek.model_at = Some(value.range());
-            }
-            "input" => input = Some(check_input(&value)?),
+            "input" => input = Some(check_input(value)?),
             "encoding_format" => {
                 let format = value.string(key)?;
                 if !matches!(format.as_deref(), None | Some("float" | "base64")) {
@@ -117,15 +108,11 @@ fn peek(body: &[u8]) -> Result<Peek, BadField> {
         }
         Ok(())
     })?;
-    if twice {
-        return Err(BadField::new("model", "appears twice"));
-    }
-    if peek.model.is_none() {
-        return Err(BadField::new("model", "is missing: name an embedding model or an alias of your product"));
-    }
     let Some(bytes) = input else {
         return Err(BadField::new("input", "is missing: send a text or a list of texts"));
     };
+    peek.facets.purpose = Purpose::Embedding;
+    peek.facets.max_output_tokens = Some(0);
     peek.facets.input_tokens = look::estimate_tokens(bytes);
     Ok(peek)
 }

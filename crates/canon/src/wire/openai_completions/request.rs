@@ -17,17 +17,9 @@ const DEFAULT_TOKENS: u64 = 16;
 
 /// Looks into a body in place.
 pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
-    let mut peek = Peek::default();
-    peek.facets.choices = 1;
-    peek.facets.input_tokens = look::estimate_tokens(body.len());
-    let (mut prompt, mut twice) = (false, false);
-    look::top_level(body, |key, value| {
+    let mut prompt = false;
+    let mut peek = look::request(body, Peek::default(), |key, value, peek| {
         match key {
-            "model" => {
-                twice |= peek.model_at.is_some();
-                peek.model = value.string(key)?;
-                peek.model_at = Some(value.range());
-            }
             "prompt" => prompt = !value.is_null(),
             "stream" => peek.stream = value.flag(key)?,
             "stream_options" => peek.stream_usage = value.mentions("\"include_usage\":true"),
@@ -38,12 +30,6 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
         }
         Ok(())
     })?;
-    if twice {
-        return Err(BadField::new("model", "appears twice"));
-    }
-    if peek.model.is_none() {
-        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
-    }
     if !prompt {
         return Err(BadField::new("prompt", "is missing: send one text"));
     }

@@ -31,7 +31,7 @@ pub(super) fn peek(params: &Params, body: &[u8]) -> Result<Peek, BadField> {
         peek.model.clone_from(&params.model);
     }
     if peek.model.is_none() {
-        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
+        return Err(look::no_model());
     }
     if !contents {
         return Err(BadField::new("contents", "is missing"));

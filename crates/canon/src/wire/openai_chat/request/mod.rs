@@ -21,17 +21,9 @@ use crate::wire::look::{self, Look};
 
 /// Looks into a body in place.
 pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
-    let mut peek = Peek::default();
-    peek.facets.choices = 1;
-    peek.facets.input_tokens = look::estimate_tokens(body.len());
-    let (mut messages, mut twice) = (false, false);
-    look::top_level(body, |key, value| {
+    let mut messages = false;
+    let peek = look::request(body, Peek::default(), |key, value, peek| {
         match key {
-            "model" => {
-                twice |= peek.model_at.is_some();
-                peek.model = value.string(key)?;
-                peek.model_at = Some(value.range());
-            }
             "messages" => {
                 messages = true;
                 if !value.raw().starts_with('[') {
@@ -45,16 +37,10 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 peek.facets.audio = value.mentions("\"input_audio\"");
                 peek.facets.documents = value.mentions("\"file_data\"") || value.mentions("\"file_id\"");
             }
-            _ => setting(key, &value, &mut peek)?,
+            _ => setting(key, value, peek)?,
         }
         Ok(())
     })?;
-    if twice {
-        return Err(BadField::new("model", "appears twice"));
-    }
-    if peek.model.is_none() {
-        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
-    }
     if !messages {
         return Err(BadField::new("messages", "is missing"));
     }

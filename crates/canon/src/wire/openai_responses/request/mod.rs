@@ -23,18 +23,10 @@ pub(super) const STANDS_FOR_INPUT: [&str; 3] = ["previous_response_id", "convers
 
 /// Looks into a body in place. Streams report their usage unasked on this wire.
 pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
-    let mut peek = Peek { stream_usage: true, ..Peek::default() };
-    peek.facets.choices = 1;
-    peek.facets.input_tokens = look::estimate_tokens(body.len());
     let mut recall = Recall::default();
-    let (mut input, mut twice) = (false, false);
-    look::top_level(body, |key, value| {
+    let mut input = false;
+    let mut peek = look::request(body, Peek { stream_usage: true, ..Peek::default() }, |key, value, peek| {
         match key {
-            "model" => {
-                twice |= peek.model_at.is_some();
-                peek.model = value.string(key)?;
-                peek.model_at = Some(value.range());
-            }
             "input" if !value.is_null() => {
                 input = true;
                 if !value.raw().starts_with(['[', '"']) {
@@ -51,7 +43,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 peek.facets.state = true;
                 match key {
                     "previous_response_id" => recall.previous = value.string(key)?,
-                    "conversation" => recall.conversation = Some(conversation_id(&value)?),
+                    "conversation" => recall.conversation = Some(conversation_id(value)?),
                     _ => {}
                 }
             }
@@ -60,16 +52,10 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
                 recall.background = value.flag(key)?;
                 peek.facets.state |= recall.background;
             }
-            _ => setting(key, &value, &mut peek)?,
+            _ => setting(key, value, peek)?,
         }
         Ok(())
     })?;
-    if twice {
-        return Err(BadField::new("model", "appears twice"));
-    }
-    if peek.model.is_none() {
-        return Err(BadField::new("model", "is missing: name a model, an alias of your product, or `auto`"));
-    }
     if !input {
         return Err(no_input());
     }

@@ -1,52 +1,45 @@
 //! Bedrock's Converse: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its
 //! unary twin are one answer, and every stream that we write keeps the wire's grammar.
 
+use crate::common::{self, Seed, dialect, json_of, lost, plant, protocol, terms, written};
 use bytes::Bytes;
 use canon::answer::{Response, fold};
 use canon::event::{Event, StopReason};
 use canon::frame::{EventStreamReader, Frame, write_event, write_exception};
 use canon::media::Source;
 use canon::request::{Effort, OutputFormat, Part, Reasoning, Request, Seal, ToolChoice};
-use canon::wire::{self, Dialect, Encoded, FrameNote, Framing, Params, Protocol, StreamTerms, Target, decode_all};
+use canon::wire::{self, Dialect, Encoded, FrameNote, Framing, Params, Protocol, Target, decode_all};
 use canon::{Fault, FaultKind, Loss};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("../../testkit/fixtures/bedrock-converse/request/plain.json"),
-    include_str!("../../testkit/fixtures/bedrock-converse/request/tools.json"),
-    include_str!("../../testkit/fixtures/bedrock-converse/request/media.json"),
-    include_str!("../../testkit/fixtures/bedrock-converse/request/settings.json"),
+    include_str!("../../../testkit/fixtures/bedrock-converse/request/plain.json"),
+    include_str!("../../../testkit/fixtures/bedrock-converse/request/tools.json"),
+    include_str!("../../../testkit/fixtures/bedrock-converse/request/media.json"),
+    include_str!("../../../testkit/fixtures/bedrock-converse/request/settings.json"),
 ];
 
 const TWINS: [(&str, &str); 4] = [
     (
-        include_str!("../../testkit/fixtures/bedrock-converse/answer/text.json"),
-        include_str!("../../testkit/fixtures/bedrock-converse/stream/text.jsonl"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/answer/text.json"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/stream/text.jsonl"),
     ),
     (
-        include_str!("../../testkit/fixtures/bedrock-converse/answer/tools.json"),
-        include_str!("../../testkit/fixtures/bedrock-converse/stream/tools.jsonl"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/answer/tools.json"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/stream/tools.jsonl"),
     ),
     (
-        include_str!("../../testkit/fixtures/bedrock-converse/answer/cited.json"),
-        include_str!("../../testkit/fixtures/bedrock-converse/stream/cited.jsonl"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/answer/cited.json"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/stream/cited.jsonl"),
     ),
     (
-        include_str!("../../testkit/fixtures/bedrock-converse/answer/filtered.json"),
-        include_str!("../../testkit/fixtures/bedrock-converse/stream/filtered.jsonl"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/answer/filtered.json"),
+        include_str!("../../../testkit/fixtures/bedrock-converse/stream/filtered.jsonl"),
     ),
 ];
 
 const CLAUDE: &str = "anthropic.claude-sonnet-4-5-20250929-v1:0";
-
-fn dialect(name: &str) -> &'static dyn Dialect {
-    wire::dialect(name).expect("listed")
-}
-
-fn protocol(name: &str) -> &'static dyn Protocol {
-    wire::protocol(name).expect("listed")
-}
 
 fn ours() -> &'static dyn Protocol {
     protocol("bedrock-converse")
@@ -54,10 +47,6 @@ fn ours() -> &'static dyn Protocol {
 
 fn home() -> &'static dyn Dialect {
     dialect("bedrock-converse")
-}
-
-fn json_of(text: &str) -> Value {
-    serde_json::from_str(text).expect("JSON")
 }
 
 fn params() -> Params {
@@ -75,16 +64,6 @@ fn target(model: &str) -> Target {
 /// A request from OpenAI Chat, written for a model of Bedrock.
 fn from_chat(model: &str, body: Value) -> Encoded {
     ours().encode_request(&read("openai-chat", body), &target(model))
-}
-
-fn lost(encoded: &Encoded) -> Vec<String> {
-    let mut names: Vec<String> = encoded.losses.iter().map(Loss::to_string).collect();
-    names.sort();
-    names
-}
-
-fn terms() -> StreamTerms {
-    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), ..StreamTerms::default() }
 }
 
 /// The binary stream that a fixture stands for.
@@ -110,15 +89,6 @@ fn frames(bytes: &[u8], size: usize) -> Vec<Frame> {
 
 fn events(lines: &str) -> Vec<Event> {
     decode_all(ours(), &frames(&bytes_of(lines), usize::MAX)).expect("a good stream")
-}
-
-fn write_stream(events: &[Event]) -> Vec<u8> {
-    let mut encoder = home().stream_encoder(&terms());
-    let mut out = Vec::new();
-    for event in events {
-        encoder.event(event, &mut out);
-    }
-    out
 }
 
 /// The grammar of a stream: one `messageStart`, blocks one at a time with rising index, a start for what is no words,
@@ -213,7 +183,7 @@ fn a_stream_and_its_unary_twin_are_one_answer() {
         let folded = fold(&events).expect("complete");
         assert_eq!(level(folded), level(whole.clone()));
         for events in [events, whole.unfold()] {
-            let bytes = write_stream(&events);
+            let bytes = written(home(), &events, &terms());
             check_grammar(&bytes);
             let again = fold(&decode_all(ours(), &frames(&bytes, usize::MAX)).expect("ours")).expect("complete");
             assert_eq!(level(again), level(whole.clone()));
@@ -664,7 +634,7 @@ fn any_ciphertext_comes_back_through_a_client_that_decodes_bytes() {
         let choices = vec![canon::Choice { parts: vec![part], stop, extras: Map::new() }];
         let answer = Response { choices, ..Response::default() };
         let block = home().encode_response(&answer, &terms())["output"]["message"]["content"][0].clone();
-        let streamed = check_grammar(&write_stream(&answer.unfold()))[0].clone();
+        let streamed = check_grammar(&written(home(), &answer.unfold(), &terms()))[0].clone();
         assert_eq!(streamed["reasoningContent"], block["reasoningContent"]);
         let body = json!({"messages": [{"role": "assistant", "content": [block]}]});
         let Part::Reasoning { seal: Some(back), .. } = &read("bedrock-converse", body).messages[0].parts[0] else {
@@ -732,7 +702,7 @@ fn a_chat_stream_becomes_blocks() {
     let mut reader = canon::frame::SseReader::default();
     let mut chat = Vec::new();
     reader.push(Bytes::from(text), &mut chat).expect("small");
-    let out = write_stream(&decode_all(protocol("openai-chat"), &chat).expect("good"));
+    let out = written(home(), &decode_all(protocol("openai-chat"), &chat).expect("good"), &terms());
     let deltas = check_grammar(&out);
     assert_eq!(deltas[0], json!({"reasoningContent": {"text": "hm"}}));
     assert_eq!(deltas.last(), Some(&json!({"toolUse": {"input": "{}"}})));
@@ -760,79 +730,42 @@ fn faults_are_told_in_the_wires_shape() {
     }
 }
 
-/// Any JSON, small.
+const WORDS: &[&str] = &["user", "assistant", "system", "default", "png", "pdf", "error", "json_schema"];
+
+const KEYS: &[&str] = &[
+    "text",
+    "role",
+    "content",
+    "image",
+    "document",
+    "format",
+    "source",
+    "bytes",
+    "toolUse",
+    "toolResult",
+    "toolUseId",
+    "name",
+    "input",
+    "reasoningContent",
+    "reasoningText",
+    "redactedContent",
+    "signature",
+    "citationsContent",
+    "citations",
+    "cachePoint",
+    "type",
+    "json",
+    "status",
+    "x",
+];
+
+/// Any JSON, with this wire's own words in it.
 fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        "[a-z_{}\"\\\\é\u{2028}]{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["user", "assistant", "system", "default", "png", "pdf", "error", "json_schema"])
-            .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        let keys = prop::sample::select(vec![
-            "text",
-            "role",
-            "content",
-            "image",
-            "document",
-            "format",
-            "source",
-            "bytes",
-            "toolUse",
-            "toolResult",
-            "toolUseId",
-            "name",
-            "input",
-            "reasoningContent",
-            "reasoningText",
-            "redactedContent",
-            "signature",
-            "citationsContent",
-            "citations",
-            "cachePoint",
-            "type",
-            "json",
-            "status",
-            "x",
-        ]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((keys, inner), 0..5)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
-        ]
-    })
+    common::any_json(WORDS, KEYS)
 }
 
-/// Places of every object in `value`, as pointers.
-fn objects(value: &Value, at: &str, out: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            out.push(at.to_owned());
-            map.iter().for_each(|(key, value)| objects(value, &format!("{at}/{}", key.replace('/', "~1")), out));
-        }
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| objects(value, &format!("{at}/{index}"), out));
-        }
-        _ => {}
-    }
-}
-
-fn plant(body: &mut Value, seeds: &[(prop::sample::Index, Value)]) {
-    for (number, (place, value)) in seeds.iter().enumerate() {
-        let mut places = Vec::new();
-        objects(body, "", &mut places);
-        let pointer = place.get(&places).clone();
-        if let Some(Value::Object(map)) = body.pointer_mut(&pointer) {
-            map.insert(format!("planted_{number}"), value.clone());
-        }
-    }
-}
-
-fn seeds(most: usize) -> impl Strategy<Value = Vec<(prop::sample::Index, Value)>> {
-    let value = any_json().prop_filter("a value", |value| !value.is_null());
-    prop::collection::vec((any::<prop::sample::Index>(), value), 1..most)
+fn seeds(most: usize) -> impl Strategy<Value = Vec<Seed>> {
+    common::seeds(any_json(), most)
 }
 
 proptest! {
@@ -852,7 +785,7 @@ proptest! {
         plant(&mut body, &seeds);
         let answer = ours().decode_response(body.clone()).expect("an answer");
         prop_assert_eq!(home().encode_response(&answer, &terms()), body);
-        let out = write_stream(&answer.unfold());
+        let out = written(home(), &answer.unfold(), &terms());
         check_grammar(&out);
         let again = fold(&decode_all(ours(), &frames(&out, usize::MAX)).expect("ours")).expect("complete");
         prop_assert_eq!(again.choices[0].parts.len(), answer.choices[0].parts.len());
@@ -915,7 +848,7 @@ proptest! {
         }
         decoder.end(&mut events);
         // What is no part of the wire passes whole, so the grammar is not asked.
-        let _ = write_stream(&events);
+        let _ = written(home(), &events, &terms());
     }
 
     /// Whatever a chat client says, the turns keep the wire's rules.

@@ -1,13 +1,14 @@
 //! OpenAI Responses, both roles: home again nothing is lost, abroad the essence stays and the rest is named, and a
 //! stream and its unary twin are one answer.
 
+use crate::common::{self, dialect, frames, losses, protocol, written};
 use bytes::Bytes;
 use canon::answer::fold;
-use canon::frame::{Frame, SseReader};
-use canon::wire::{self, Dialect, Encoded, FrameNote, Params, Protocol, StreamTerms, Target, decode_all};
+use canon::frame::SseReader;
+use canon::wire::{Encoded, FrameNote, Params, StreamTerms, Target, decode_all};
 use canon::{Event, FaultKind, Part, Request, Response, Role, Seal, StopReason};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,21 +18,13 @@ const STREAMS: [&str; 8] =
     ["text", "functions", "reasoning", "thoughts", "refusal", "incomplete", "search", "logprobs"];
 const REQUESTS: [&str; 7] = ["text", "media", "functions", "structured", "state", "turns", "codex"];
 
-fn dialect(name: &str) -> &'static dyn Dialect {
-    wire::dialect(name).expect("listed")
-}
-
-fn protocol(name: &str) -> &'static dyn Protocol {
-    wire::protocol(name).expect("listed")
-}
-
 fn data(file: &str) -> Vec<u8> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let path = match file.split_once('-') {
         Some((kind @ ("request" | "answer" | "stream"), name)) => {
             root.join("../testkit/fixtures/openai-responses").join(kind).join(name)
         }
-        _ => root.join("tests/data/openai_responses").join(file),
+        _ => root.join("tests/wires/data/openai_responses").join(file),
     };
     std::fs::read(path).expect("fixture")
 }
@@ -49,33 +42,12 @@ fn write(name: &str, request: &Request) -> Encoded {
     protocol(name).encode_request(request, &target)
 }
 
-fn losses(encoded: &Encoded) -> Vec<String> {
-    encoded.losses.iter().map(ToString::to_string).collect()
-}
-
-fn frames(bytes: &[u8]) -> Vec<Frame> {
-    let mut reader = SseReader::default();
-    let mut frames = Vec::new();
-    reader.push(Bytes::copy_from_slice(bytes), &mut frames).expect("small");
-    reader.finish(&mut frames);
-    frames
-}
-
 fn answer(name: &str) -> Response {
     protocol(WIRE).decode_response(fixture(&format!("answer-{name}.json"))).expect("valid")
 }
 
 fn events(name: &str) -> Vec<Event> {
-    decode_all(protocol(WIRE), &frames(&data(&format!("stream-{name}.sse")))).expect("valid")
-}
-
-fn stream(name: &str, events: &[Event], terms: &StreamTerms) -> Vec<u8> {
-    let mut encoder = dialect(name).stream_encoder(terms);
-    let mut out = Vec::new();
-    for event in events {
-        encoder.event(event, &mut out);
-    }
-    out
+    decode_all(protocol(WIRE), &frames(&data(&format!("stream-{name}.sse")), usize::MAX)).expect("valid")
 }
 
 /// Whether everything that `old` says is in `new`; null says nothing, and one plain text may be a string.
@@ -144,6 +116,26 @@ fn plant(value: &mut Value, place: &mut usize, key: &str) -> bool {
     }
 }
 
+const WORDS: &[&str] = &[
+    "type",
+    "message",
+    "role",
+    "user",
+    "assistant",
+    "content",
+    "id",
+    "text",
+    "format",
+    "output_text",
+    "function_call",
+    "summary",
+];
+
+/// Any JSON, with this wire's own words in it.
+fn any_json() -> impl Strategy<Value = Value> {
+    common::any_json(WORDS, WORDS)
+}
+
 proptest! {
     #[test]
     fn planted_fields_come_home(file in prop::sample::select(REQUESTS.to_vec()), mut place in 0_usize..60, key in "zz_[a-z]{3}") {
@@ -201,7 +193,7 @@ proptest! {
             }
             if let Ok(answer) = protocol.decode_response(body) {
                 dialect.encode_response(&answer, &StreamTerms::default());
-                stream(WIRE, &answer.unfold(), &StreamTerms::default());
+                written(dialect, &answer.unfold(), &StreamTerms::default());
             }
         }
     }
@@ -218,7 +210,7 @@ proptest! {
                 "call_id": "c", "name": "n", "id": "i", "content": value});
             let body = json!({"type": name, "output_index": index, "item": item, "part": {"type": "output_text", "text": "t"},
                 "delta": "é", "text": "éa", "response": if name.contains("text") { Value::Null } else { json!({"status": "completed", "output": []}) }});
-            let frame = frames(format!("data: {body}\n\n").as_bytes()).remove(0);
+            let frame = frames(format!("data: {body}\n\n").as_bytes(), usize::MAX).remove(0);
             let _ = scan.frame(&frame);
             let _ = decoder.frame(&frame, &mut events);
         }
@@ -242,38 +234,6 @@ const FRAMES: [&str; 12] = [
     "response.incomplete",
 ];
 
-fn any_json() -> impl Strategy<Value = Value> {
-    let words = vec![
-        "type",
-        "message",
-        "role",
-        "user",
-        "assistant",
-        "content",
-        "id",
-        "text",
-        "format",
-        "output_text",
-        "function_call",
-        "summary",
-    ];
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<f64>().prop_map(|n| json!(n)),
-        prop::sample::select(words.clone()).prop_map(Value::from),
-        "\\PC{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 32, 5, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((prop::sample::select(words.clone()), inner), 0..5).prop_map(|fields| {
-                Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
-            }),
-        ]
-    })
-}
-
 #[test]
 fn a_stream_and_its_unary_twin_are_one_answer() {
     for name in STREAMS {
@@ -284,8 +244,8 @@ fn a_stream_and_its_unary_twin_are_one_answer() {
 #[test]
 fn a_stream_is_the_twin_of_its_unfolded_answer() {
     for name in STREAMS {
-        let bytes = stream(WIRE, &answer(name).unfold(), &StreamTerms::default());
-        let again = decode_all(protocol(WIRE), &frames(&bytes)).expect("valid");
+        let bytes = written(dialect(WIRE), &answer(name).unfold(), &StreamTerms::default());
+        let again = decode_all(protocol(WIRE), &frames(&bytes, usize::MAX)).expect("valid");
         assert_eq!(fold(&again).expect("finished"), answer(name), "{name}");
     }
 }
@@ -294,7 +254,7 @@ fn a_stream_is_the_twin_of_its_unfolded_answer() {
 fn check_grammar(bytes: &[u8]) -> Vec<String> {
     let (mut names, mut open, mut part): (Vec<String>, Option<(u64, String)>, Option<u64>) = (Vec::new(), None, None);
     let mut items = 0;
-    for (number, frame) in frames(bytes).iter().enumerate() {
+    for (number, frame) in frames(bytes, usize::MAX).iter().enumerate() {
         let body: Value = serde_json::from_slice(&frame.data).expect("JSON");
         let name = body["type"].as_str().expect("type").to_owned();
         assert_eq!(frame.event, name.as_bytes());
@@ -333,11 +293,11 @@ fn check_grammar(bytes: &[u8]) -> Vec<String> {
 #[test]
 fn streams_written_again_keep_ids_order_and_content() {
     for name in STREAMS {
-        let bytes = stream(WIRE, &events(name), &StreamTerms::default());
+        let bytes = written(dialect(WIRE), &events(name), &StreamTerms::default());
         check_grammar(&bytes);
-        let again = decode_all(protocol(WIRE), &frames(&bytes)).expect("valid");
+        let again = decode_all(protocol(WIRE), &frames(&bytes, usize::MAX)).expect("valid");
         assert_eq!(fold(&again).expect("finished"), answer(name), "{name}");
-        let last = frames(&bytes).pop().expect("a last frame");
+        let last = frames(&bytes, usize::MAX).pop().expect("a last frame");
         let body: Value = serde_json::from_slice(&last.data).expect("JSON");
         covers(&fixture(&format!("answer-{name}.json")), &body["response"], name).expect("whole response at the end");
     }
@@ -346,7 +306,7 @@ fn streams_written_again_keep_ids_order_and_content() {
 #[test]
 fn a_cut_stream_never_claims_success() {
     for name in STREAMS {
-        let all = frames(&data(&format!("stream-{name}.sse")));
+        let all = frames(&data(&format!("stream-{name}.sse")), usize::MAX);
         for cut in 0..all.len() {
             let events = decode_all(protocol(WIRE), &all[..cut]).expect("valid");
             assert!(!events.iter().any(|event| matches!(event, Event::Finish(_))), "{name} cut at {cut}");
@@ -365,7 +325,7 @@ fn untouched_answers_are_seen_as_they_are() {
         let whole = answer(name);
         let mut scan = protocol(WIRE).scan();
         let mut content = false;
-        for frame in &frames(&data(&format!("stream-{name}.sse"))) {
+        for frame in &frames(&data(&format!("stream-{name}.sse")), usize::MAX) {
             content |= scan.frame(frame).expect("valid") == FrameNote::Content;
         }
         assert!(content, "{name}");
@@ -392,7 +352,7 @@ fn untouched_answers_are_seen_as_they_are() {
 #[test]
 fn failures_inside_a_stream_are_failures() {
     for (file, kind) in [("failed-object", FaultKind::RateLimited), ("failed-error", FaultKind::Server)] {
-        let all = frames(&data(&format!("{file}.sse")));
+        let all = frames(&data(&format!("{file}.sse")), usize::MAX);
         assert_eq!(decode_all(protocol(WIRE), &all).expect_err("failed").kind, kind, "{file}");
         let mut scan = protocol(WIRE).scan();
         let found = all.iter().find_map(|frame| scan.frame(frame).err()).expect("failed");
@@ -403,7 +363,7 @@ fn failures_inside_a_stream_are_failures() {
         dialect(WIRE).stream_encoder(&StreamTerms::default()).fault(&found, &mut out);
         let names = check_grammar(&out);
         assert_eq!(names.last().map(String::as_str), Some("response.failed"));
-        assert!(decode_all(protocol(WIRE), &frames(&out)).is_err());
+        assert!(decode_all(protocol(WIRE), &frames(&out, usize::MAX)).is_err());
     }
 }
 
@@ -437,8 +397,8 @@ fn interleaved_items_are_told_one_after_the_other() {
         json!({"type": "response.completed", "response": {"status": "completed", "output": [call(0, "{\"a\":1}", "completed"), call(1, "{\"b\":2}", "completed")]}}),
     ];
     let text: String = bodies.iter().map(|body| format!("data: {body}\n\n")).collect();
-    let events = decode_all(protocol(WIRE), &frames(text.as_bytes())).expect("valid");
-    check_grammar(&stream(WIRE, &events, &StreamTerms::default()));
+    let events = decode_all(protocol(WIRE), &frames(text.as_bytes(), usize::MAX)).expect("valid");
+    check_grammar(&written(dialect(WIRE), &events, &StreamTerms::default()));
     let folded = fold(&events).expect("finished");
     let arguments: Vec<&str> = folded.choices[0]
         .parts
@@ -452,7 +412,7 @@ fn interleaved_items_are_told_one_after_the_other() {
 fn an_engine_that_tells_only_the_end_is_understood() {
     let text =
         format!("data: {}\n\n", json!({"type": "response.completed", "response": fixture("answer-functions.json")}));
-    let events = decode_all(protocol(WIRE), &frames(text.as_bytes())).expect("valid");
+    let events = decode_all(protocol(WIRE), &frames(text.as_bytes(), usize::MAX)).expect("valid");
     assert_eq!(fold(&events).expect("finished"), answer("functions"));
 }
 
@@ -600,10 +560,10 @@ fn chat_streams_are_told_in_the_wires_order() {
         r#"data: {"id":"chatcmpl-9","created":7,"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#,
         "\n\ndata: [DONE]\n\n",
     );
-    let events = decode_all(protocol(CHAT), &frames(chat.as_bytes())).expect("valid");
+    let events = decode_all(protocol(CHAT), &frames(chat.as_bytes(), usize::MAX)).expect("valid");
     let request = read(WIRE, &fixture("request-functions.json"));
     let terms = StreamTerms { request: Some(Arc::new(request)), ..StreamTerms::default() };
-    let bytes = stream(WIRE, &events, &terms);
+    let bytes = written(dialect(WIRE), &events, &terms);
     assert_eq!(
         check_grammar(&bytes),
         [
@@ -629,7 +589,7 @@ fn chat_streams_are_told_in_the_wires_order() {
         ]
     );
     let bodies: Vec<Value> =
-        frames(&bytes).iter().map(|frame| serde_json::from_slice(&frame.data).expect("JSON")).collect();
+        frames(&bytes, usize::MAX).iter().map(|frame| serde_json::from_slice(&frame.data).expect("JSON")).collect();
     let (first, last) = (&bodies[0]["response"], &bodies.last().expect("an end")["response"]);
     assert_eq!(
         (&first["id"], &first["status"], &first["usage"]),
@@ -653,7 +613,7 @@ fn answers_go_to_chat_clients_whole() {
     assert_eq!(body["choices"][0]["finish_reason"], json!("tool_calls"));
     assert_eq!(body["choices"][0]["message"]["tool_calls"][1]["function"], json!({"name": "now", "arguments": "{}"}));
     assert!(body.get("tools").is_none() && body.get("completed_at").is_none());
-    let text = String::from_utf8(stream(CHAT, &events("thoughts"), &StreamTerms::default())).expect("UTF-8");
+    let text = String::from_utf8(written(dialect(CHAT), &events("thoughts"), &StreamTerms::default())).expect("UTF-8");
     assert!(text.contains("reasoning_content") && text.ends_with("data: [DONE]\n\n"));
     assert!(!text.contains("~home"));
 }

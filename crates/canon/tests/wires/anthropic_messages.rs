@@ -1,58 +1,45 @@
 //! Anthropic Messages: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its
 //! unary twin are one answer, and every stream that we write keeps the wire's grammar.
 
-use bytes::Bytes;
+use crate::common::{self, Seed, dialect, frames, json_of, lost, plant, protocol, terms, written};
 use canon::answer::{Response, fold};
 use canon::event::{Event, Finish, Head, PartKind, Stop, StopReason};
-use canon::frame::{Frame, SseReader};
 use canon::request::{Effort, OutputFormat, Part, Reasoning, Request, Seal, ToolChoice};
-use canon::wire::{self, Dialect, Encoded, FrameNote, Params, Protocol, StreamTerms, Target, decode_all};
-use canon::{Fault, FaultKind, Loss, Usage};
+use canon::wire::{self, Encoded, FrameNote, Params, Protocol, Target, decode_all};
+use canon::{Fault, FaultKind, Usage};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("../../testkit/fixtures/anthropic-messages/request/plain.json"),
-    include_str!("../../testkit/fixtures/anthropic-messages/request/agent.json"),
-    include_str!("../../testkit/fixtures/anthropic-messages/request/all.json"),
-    include_str!("../../testkit/fixtures/anthropic-messages/request/adaptive.json"),
+    include_str!("../../../testkit/fixtures/anthropic-messages/request/plain.json"),
+    include_str!("../../../testkit/fixtures/anthropic-messages/request/agent.json"),
+    include_str!("../../../testkit/fixtures/anthropic-messages/request/all.json"),
+    include_str!("../../../testkit/fixtures/anthropic-messages/request/adaptive.json"),
 ];
 
 const TWINS: [(&str, &str); 4] = [
     (
-        include_str!("../../testkit/fixtures/anthropic-messages/answer/text.json"),
-        include_str!("../../testkit/fixtures/anthropic-messages/stream/text.sse"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/answer/text.json"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/stream/text.sse"),
     ),
     (
-        include_str!("../../testkit/fixtures/anthropic-messages/answer/tools.json"),
-        include_str!("../../testkit/fixtures/anthropic-messages/stream/tools.sse"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/answer/tools.json"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/stream/tools.sse"),
     ),
     (
-        include_str!("../../testkit/fixtures/anthropic-messages/answer/search.json"),
-        include_str!("../../testkit/fixtures/anthropic-messages/stream/search.sse"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/answer/search.json"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/stream/search.sse"),
     ),
     (
-        include_str!("../../testkit/fixtures/anthropic-messages/answer/refusal.json"),
-        include_str!("../../testkit/fixtures/anthropic-messages/stream/refusal.sse"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/answer/refusal.json"),
+        include_str!("../../../testkit/fixtures/anthropic-messages/stream/refusal.sse"),
     ),
 ];
 
 const BROKEN: &str = include_str!("data/anthropic_messages/stream-error.sse");
 
-fn dialect(name: &str) -> &'static dyn Dialect {
-    wire::dialect(name).expect("listed")
-}
-
-fn protocol(name: &str) -> &'static dyn Protocol {
-    wire::protocol(name).expect("listed")
-}
-
 fn ours() -> &'static dyn Protocol {
     protocol("anthropic-messages")
-}
-
-fn json_of(text: &str) -> Value {
-    serde_json::from_str(text).expect("JSON")
 }
 
 fn read(wire: &str, body: Value) -> Request {
@@ -69,37 +56,8 @@ fn from_chat(body: Value) -> Encoded {
     ours().encode_request(&request, &target(&request))
 }
 
-fn lost(encoded: &Encoded) -> Vec<String> {
-    let mut names: Vec<String> = encoded.losses.iter().map(Loss::to_string).collect();
-    names.sort();
-    names
-}
-
-fn terms() -> StreamTerms {
-    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), ..StreamTerms::default() }
-}
-
-fn frames(text: &[u8], size: usize) -> Vec<Frame> {
-    let mut reader = SseReader::default();
-    let mut frames = Vec::new();
-    for chunk in text.chunks(size.max(1)) {
-        reader.push(Bytes::copy_from_slice(chunk), &mut frames).expect("small");
-    }
-    reader.finish(&mut frames);
-    frames
-}
-
 fn events(text: &str) -> Vec<Event> {
     decode_all(ours(), &frames(text.as_bytes(), usize::MAX)).expect("a good stream")
-}
-
-fn write_stream(events: &[Event]) -> Vec<u8> {
-    let mut encoder = dialect("anthropic-messages").stream_encoder(&terms());
-    let mut out = Vec::new();
-    for event in events {
-        encoder.event(event, &mut out);
-    }
-    out
 }
 
 /// The grammar of a stream: named events, one `message_start`, blocks one at a time with rising index and deltas of
@@ -205,7 +163,7 @@ fn a_stream_and_its_unary_twin_are_one_answer() {
         let folded = fold(&events).expect("complete");
         assert_eq!(level(folded.clone()), level(whole.clone()));
         for events in [events, whole.unfold()] {
-            let text = write_stream(&events);
+            let text = written(dialect("anthropic-messages"), &events, &terms());
             check_grammar(&text);
             let again = fold(&decode_all(ours(), &frames(&text, usize::MAX)).expect("ours")).expect("complete");
             assert_eq!(level(again), level(whole.clone()));
@@ -684,7 +642,7 @@ fn a_chat_stream_becomes_one_block_at_a_time() {
     ]
     .concat();
     let events = decode_all(protocol("openai-chat"), &frames(text.as_bytes(), usize::MAX)).expect("good");
-    let out = write_stream(&events);
+    let out = written(dialect("anthropic-messages"), &events, &terms());
     let blocks = check_grammar(&out);
     let kinds: Vec<_> = blocks.iter().map(|block| block["type"].as_str().expect("a type")).collect();
     assert_eq!(kinds, ["thinking", "text", "tool_use", "tool_use"]);
@@ -721,7 +679,7 @@ fn parts_that_interleave_wait_for_each_other() {
         Event::Usage(Usage { output: Some(3), ..Usage::default() }),
         Event::Finish(Finish { stops: vec![Stop::because(StopReason::ToolCalls)], ..Finish::default() }),
     ];
-    let out = write_stream(&events);
+    let out = written(dialect("anthropic-messages"), &events, &terms());
     assert_eq!(check_grammar(&out).len(), 2);
     let answer = fold(&decode_all(ours(), &frames(&out, usize::MAX)).expect("ours")).expect("complete");
     let calls: Vec<_> = answer.choices[0]
@@ -752,7 +710,7 @@ fn a_sealed_thought_of_another_maker_can_come_back() {
         let block = dialect("anthropic-messages").encode_response(&answer, &terms())["content"][0].clone();
         assert_eq!(block["type"], kind);
         assert!(block["data"] == "cipher" || block["signature"] == "cipher");
-        let out = write_stream(&answer.unfold());
+        let out = written(dialect("anthropic-messages"), &answer.unfold(), &terms());
         assert_eq!(check_grammar(&out)[0]["type"], kind);
         let again = fold(&decode_all(ours(), &frames(&out, usize::MAX)).expect("ours")).expect("complete");
         let Part::Reasoning { seal: Some(seal), .. } = &again.choices[0].parts[0] else { panic!("thinking") };
@@ -781,82 +739,41 @@ fn faults_are_told_in_the_wires_shape() {
     }
 }
 
-/// Any JSON, small.
+const WORDS: &[&str] = &["text", "tool_use", "tool_result", "thinking", "image", "document", "user", "base64"];
+
+const KEYS: &[&str] = &[
+    "type",
+    "content",
+    "role",
+    "text",
+    "id",
+    "name",
+    "input",
+    "source",
+    "thinking",
+    "signature",
+    "citations",
+    "cache_control",
+    "media_type",
+    "data",
+    "tool_use_id",
+    "x",
+];
+
+/// Any JSON, with this wire's own words in it.
 fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        "[a-z_{}\"\\\\é\u{2028}]{0,12}".prop_map(Value::from),
-        prop::sample::select(vec![
-            "text",
-            "tool_use",
-            "tool_result",
-            "thinking",
-            "image",
-            "document",
-            "user",
-            "base64"
-        ])
-        .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        let keys = prop::sample::select(vec![
-            "type",
-            "content",
-            "role",
-            "text",
-            "id",
-            "name",
-            "input",
-            "source",
-            "thinking",
-            "signature",
-            "citations",
-            "cache_control",
-            "media_type",
-            "data",
-            "tool_use_id",
-            "x",
-        ]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((keys, inner), 0..5)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
-        ]
-    })
+    common::any_json(WORDS, KEYS)
 }
 
-/// Places of every object in `value`, as pointers.
-fn objects(value: &Value, at: &str, out: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            out.push(at.to_owned());
-            map.iter().for_each(|(key, value)| objects(value, &format!("{at}/{}", key.replace('/', "~1")), out));
-        }
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| objects(value, &format!("{at}/{index}"), out));
-        }
-        _ => {}
-    }
-}
-
-fn plant(body: &mut Value, seeds: &[(prop::sample::Index, Value)]) {
-    for (number, (place, value)) in seeds.iter().enumerate() {
-        let mut places = Vec::new();
-        objects(body, "", &mut places);
-        let pointer = place.get(&places).clone();
-        if let Some(Value::Object(map)) = body.pointer_mut(&pointer) {
-            map.insert(format!("planted_{number}"), value.clone());
-        }
-    }
+fn seeds(most: usize) -> impl Strategy<Value = Vec<Seed>> {
+    common::seeds(any_json(), most)
 }
 
 proptest! {
     #[test]
     fn planted_fields_of_a_request_come_home(
         which in 0..REQUESTS.len(),
-        seeds in prop::collection::vec((any::<prop::sample::Index>(), any_json()), 1..6),
+        seeds in seeds(6),
     ) {
         let mut body = json_of(REQUESTS[which]);
         plant(&mut body, &seeds);
@@ -869,13 +786,13 @@ proptest! {
     #[test]
     fn planted_fields_of_an_answer_come_home(
         which in 0..TWINS.len(),
-        seeds in prop::collection::vec((any::<prop::sample::Index>(), any_json().prop_filter("a value", |v| !v.is_null())), 1..6),
+        seeds in seeds(6),
     ) {
         let mut body = json_of(TWINS[which].0);
         plant(&mut body, &seeds);
         let answer = ours().decode_response(body.clone()).expect("an answer");
         prop_assert_eq!(dialect("anthropic-messages").encode_response(&answer, &terms()), body);
-        let out = write_stream(&answer.unfold());
+        let out = written(dialect("anthropic-messages"), &answer.unfold(), &terms());
         check_grammar(&out);
         let again = fold(&decode_all(ours(), &frames(&out, usize::MAX)).expect("ours")).expect("complete");
         prop_assert_eq!(level(again).choices, level(answer).choices);
@@ -883,7 +800,7 @@ proptest! {
 
     #[test]
     fn abroad_every_planted_field_is_named(
-        seeds in prop::collection::vec((any::<prop::sample::Index>(), any_json()), 1..4),
+        seeds in seeds(4),
     ) {
         let mut body = json_of(REQUESTS[0]);
         plant(&mut body, &seeds);
@@ -935,7 +852,7 @@ proptest! {
             }
         }
         decoder.end(&mut events);
-        let out = write_stream(&events);
+        let out = written(dialect("anthropic-messages"), &events, &terms());
         if events.iter().any(|event| matches!(event, Event::Finish(_))) {
             check_grammar(&out);
         }

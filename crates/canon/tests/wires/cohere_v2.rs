@@ -1,47 +1,38 @@
 //! Cohere's chat: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its unary
 //! twin are one answer, and every stream that we write keeps the wire's grammar.
 
-use bytes::Bytes;
+use crate::common::{self, Seed, dialect, frames, json_of, lost, plant, protocol, terms, written};
 use canon::answer::{Response, fold};
 use canon::event::{Event, StopReason};
-use canon::frame::{Frame, SseReader};
 use canon::request::{Effort, OutputFormat, Part, Reasoning, Request, Seal, ToolChoice};
 use canon::wire::{self, Dialect, Encoded, FrameNote, Params, Protocol, StreamTerms, Target, decode_all};
-use canon::{Fault, FaultKind, Loss};
+use canon::{Fault, FaultKind};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const REQUESTS: [&str; 4] = [
-    include_str!("../../testkit/fixtures/cohere-v2/request/plain.json"),
-    include_str!("../../testkit/fixtures/cohere-v2/request/tools.json"),
-    include_str!("../../testkit/fixtures/cohere-v2/request/rag.json"),
-    include_str!("../../testkit/fixtures/cohere-v2/request/json.json"),
+    include_str!("../../../testkit/fixtures/cohere-v2/request/plain.json"),
+    include_str!("../../../testkit/fixtures/cohere-v2/request/tools.json"),
+    include_str!("../../../testkit/fixtures/cohere-v2/request/rag.json"),
+    include_str!("../../../testkit/fixtures/cohere-v2/request/json.json"),
 ];
 
 const TWINS: [(&str, &str); 3] = [
     (
-        include_str!("../../testkit/fixtures/cohere-v2/answer/text.json"),
-        include_str!("../../testkit/fixtures/cohere-v2/stream/text.sse"),
+        include_str!("../../../testkit/fixtures/cohere-v2/answer/text.json"),
+        include_str!("../../../testkit/fixtures/cohere-v2/stream/text.sse"),
     ),
     (
-        include_str!("../../testkit/fixtures/cohere-v2/answer/tools.json"),
-        include_str!("../../testkit/fixtures/cohere-v2/stream/tools.sse"),
+        include_str!("../../../testkit/fixtures/cohere-v2/answer/tools.json"),
+        include_str!("../../../testkit/fixtures/cohere-v2/stream/tools.sse"),
     ),
     (
-        include_str!("../../testkit/fixtures/cohere-v2/answer/cited.json"),
-        include_str!("../../testkit/fixtures/cohere-v2/stream/cited.sse"),
+        include_str!("../../../testkit/fixtures/cohere-v2/answer/cited.json"),
+        include_str!("../../../testkit/fixtures/cohere-v2/stream/cited.sse"),
     ),
 ];
 
 const BROKEN: &str = include_str!("data/cohere_v2/stream-error.sse");
-
-fn dialect(name: &str) -> &'static dyn Dialect {
-    wire::dialect(name).expect("listed")
-}
-
-fn protocol(name: &str) -> &'static dyn Protocol {
-    wire::protocol(name).expect("listed")
-}
 
 fn ours() -> &'static dyn Protocol {
     protocol("cohere-v2")
@@ -49,10 +40,6 @@ fn ours() -> &'static dyn Protocol {
 
 fn home() -> &'static dyn Dialect {
     dialect("cohere-v2")
-}
-
-fn json_of(text: &str) -> Value {
-    serde_json::from_str(text).expect("JSON")
 }
 
 fn read(wire: &str, body: Value) -> Request {
@@ -68,37 +55,8 @@ fn from_chat(body: Value) -> Encoded {
     ours().encode_request(&request, &target(&request))
 }
 
-fn lost(encoded: &Encoded) -> Vec<String> {
-    let mut names: Vec<String> = encoded.losses.iter().map(Loss::to_string).collect();
-    names.sort();
-    names
-}
-
-fn terms() -> StreamTerms {
-    StreamTerms { model: "m".to_owned(), usage: true, created: 1, id: "ours".to_owned(), ..StreamTerms::default() }
-}
-
-fn frames(text: &[u8], size: usize) -> Vec<Frame> {
-    let mut reader = SseReader::default();
-    let mut frames = Vec::new();
-    for chunk in text.chunks(size.max(1)) {
-        reader.push(Bytes::copy_from_slice(chunk), &mut frames).expect("small");
-    }
-    reader.finish(&mut frames);
-    frames
-}
-
 fn events(text: &str) -> Vec<Event> {
     decode_all(ours(), &frames(text.as_bytes(), usize::MAX)).expect("a good stream")
-}
-
-fn write_stream(events: &[Event]) -> Vec<u8> {
-    let mut encoder = home().stream_encoder(&terms());
-    let mut out = Vec::new();
-    for event in events {
-        encoder.event(event, &mut out);
-    }
-    out
 }
 
 /// The grammar of a stream: named events, `message-start` first, content and calls one at a time, each numbered for
@@ -207,7 +165,7 @@ fn a_stream_and_its_unary_twin_are_one_answer() {
         let events = events(stream);
         assert_eq!(fold(&events).expect("complete"), whole);
         for events in [events, whole.unfold()] {
-            let text = write_stream(&events);
+            let text = written(home(), &events, &terms());
             check_grammar(&text);
             let again = fold(&decode_all(ours(), &frames(&text, usize::MAX)).expect("ours")).expect("complete");
             assert_eq!(again, whole);
@@ -519,7 +477,7 @@ fn a_chat_stream_becomes_events() {
     ]
     .concat();
     let events = decode_all(protocol("openai-chat"), &frames(text.as_bytes(), usize::MAX)).expect("good");
-    let out = write_stream(&events);
+    let out = written(home(), &events, &terms());
     let names = check_grammar(&out);
     assert_eq!(names.iter().filter(|name| *name == "tool-call-start").count(), 2);
     assert_eq!(names.iter().filter(|name| *name == "content-start").count(), 2);
@@ -551,83 +509,37 @@ fn faults_are_told_in_the_wires_shape() {
     assert!(!home().encode_fault(&refused).1.to_string().contains("sk-secret"));
 }
 
-/// Any JSON, small.
+const WORDS: &[&str] = &["text", "thinking", "document", "image_url", "user", "tool", "assistant", "function"];
+
+const KEYS: &[&str] = &[
+    "type",
+    "content",
+    "role",
+    "text",
+    "thinking",
+    "id",
+    "function",
+    "name",
+    "arguments",
+    "tool_calls",
+    "tool_plan",
+    "citations",
+    "document",
+    "data",
+    "image_url",
+    "url",
+    "tool_call_id",
+    "message",
+    "x",
+];
+
+/// Any JSON, with this wire's own words in it.
 fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        "[a-z_{}\"\\\\é\u{2028}]{0,12}".prop_map(Value::from),
-        prop::sample::select(vec![
-            "text",
-            "thinking",
-            "document",
-            "image_url",
-            "user",
-            "tool",
-            "assistant",
-            "function"
-        ])
-        .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 24, 4, |inner| {
-        let keys = prop::sample::select(vec![
-            "type",
-            "content",
-            "role",
-            "text",
-            "thinking",
-            "id",
-            "function",
-            "name",
-            "arguments",
-            "tool_calls",
-            "tool_plan",
-            "citations",
-            "document",
-            "data",
-            "image_url",
-            "url",
-            "tool_call_id",
-            "message",
-            "x",
-        ]);
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((keys, inner), 0..5)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
-        ]
-    })
+    common::any_json(WORDS, KEYS)
 }
 
-/// Places of every object in `value`, as pointers.
-fn objects(value: &Value, at: &str, out: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            out.push(at.to_owned());
-            map.iter().for_each(|(key, value)| objects(value, &format!("{at}/{}", key.replace('/', "~1")), out));
-        }
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| objects(value, &format!("{at}/{index}"), out));
-        }
-        _ => {}
-    }
-}
-
-fn plant(body: &mut Value, seeds: &[(prop::sample::Index, Value)]) {
-    for (number, (place, value)) in seeds.iter().enumerate() {
-        let mut places = Vec::new();
-        objects(body, "", &mut places);
-        let pointer = place.get(&places).clone();
-        if let Some(Value::Object(map)) = body.pointer_mut(&pointer) {
-            map.insert(format!("planted_{number}"), value.clone());
-        }
-    }
-}
-
-fn seeds(most: usize) -> impl Strategy<Value = Vec<(prop::sample::Index, Value)>> {
-    let value = any_json().prop_filter("a value", |value| !value.is_null());
-    prop::collection::vec((any::<prop::sample::Index>(), value), 1..most)
+fn seeds(most: usize) -> impl Strategy<Value = Vec<Seed>> {
+    common::seeds(any_json(), most)
 }
 
 proptest! {
@@ -647,7 +559,7 @@ proptest! {
         plant(&mut body, &seeds);
         let answer = ours().decode_response(body.clone()).expect("an answer");
         prop_assert_eq!(home().encode_response(&answer, &terms()), body);
-        let out = write_stream(&answer.unfold());
+        let out = written(home(), &answer.unfold(), &terms());
         check_grammar(&out);
         let again = fold(&decode_all(ours(), &frames(&out, usize::MAX)).expect("ours")).expect("complete");
         prop_assert_eq!(&again.choices[0].parts, &answer.choices[0].parts);
@@ -705,7 +617,7 @@ proptest! {
         }
         decoder.end(&mut events);
         // What is no part of the wire passes whole, so the grammar is not asked.
-        let _ = write_stream(&events);
+        let _ = written(home(), &events, &terms());
     }
 }
 
