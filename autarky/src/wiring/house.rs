@@ -201,6 +201,7 @@ impl HouseBackend {
         let limit = terms.first_token.min(terms.deadline.saturating_duration_since(started));
         let begun = tokio::time::timeout(limit, async {
             let mut answer = self.house.generate(&request, terms.deadline.into())?;
+            terms.trace.leaves(ask.body.len());
             let mut first = Vec::new();
             while let Some(event) = answer.next().await {
                 let mut event = event?;

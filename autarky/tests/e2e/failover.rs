@@ -2,7 +2,7 @@
 //! forbid that, an honest end.
 
 use crate::stage::{CHAT, Stage, chat, ear, leg, question, settled};
-use ledger::{Attempt, Mode, Outcome};
+use ledger::{Attempt, Mode, Outcome, UsageSource};
 use serde_json::Value;
 use std::fmt::Write as _;
 use testkit::grammar::{Asked, Ended, Heard};
@@ -204,6 +204,27 @@ async fn where_takeovers_are_forbidden_a_broken_stream_never_ends_as_if_it_were_
     })
     .await;
     settled(&provider).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_between_its_choices_is_broken() {
+    // The first choice is whole, the second never begins.
+    let events = expected_answer("hi").split(' ').count() + 2;
+    for (close, rule) in [(false, ""), (true, ""), (true, "takeover = { on = false }\n")] {
+        let cut = Rule { fault: Some(Fault::Cut { after: events, close }), ..Rule::default() };
+        let provider = Provider::start(Script { rules: vec![cut], ..Script::default() }).await.expect("a provider");
+        let rules = format!("{}{}{rule}", leg("one", provider.addr(), 0), crate::stage::ANONYMOUS);
+        let stage = Stage::start(&rules);
+        let mut body = chat("one", "hi", true);
+        body["n"] = Value::from(2);
+        let answer = stage.client().post(CHAT, "", &body).await.expect("an answer");
+        let heard = ear().stream(&answer.body, &Asked { usage: Some(false), n: None });
+        let told = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!((heard.ended, heard.choices.len(), heard.text()), (Ended::Error, 1, expected_answer("hi").as_str()));
+        assert!(heard.choices[&0].finish.is_some(), "{told}");
+        let row = &stage.story_of(&answer, 1).await[0];
+        assert_eq!((row.outcome, row.usage_source), (Outcome::Failed, UsageSource::Counted));
+    }
 }
 
 #[tokio::test]

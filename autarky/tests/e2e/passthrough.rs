@@ -99,7 +99,7 @@ async fn a_stream_arrives_as_it_was_written() {
 async fn usage_is_asked_for_and_hidden_where_the_client_did_not_ask() {
     let provider = Provider::start(Script::default()).await.expect("a provider");
     let stage = Stage::start(&format!("{}{ANONYMOUS}", leg("one", provider.addr(), 0)));
-    for (options, shown) in [(None, false), (Some(true), true)] {
+    for (options, shown) in [(None, false), (Some(true), true), (Some(false), false)] {
         provider.clear_log();
         let mut asked = chat("one", "hi nonce-usage", true);
         if let Some(include) = options {

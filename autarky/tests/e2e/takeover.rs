@@ -147,6 +147,13 @@ fn cases(lengths: &[((&'static str, Wanted), usize)]) -> Vec<Case> {
     out
 }
 
+/// Whether thinking comes with a seal that only its maker can make, to a client who is shown it.
+fn is_sealed(case: &Case) -> bool {
+    let seals = ["anthropic-messages", "bedrock-converse", "openai-responses"].contains(&case.first);
+    let shown = ["anthropic-messages", "bedrock-converse", "gemini"].contains(&case.dialect);
+    case.wanted == Wanted::Thoughts && seals && shown
+}
+
 /// What is wrong with what was heard; `Ok(false)`: it ended honestly with an error.
 fn grade(case: &Case, heard: &Heard, question: &str) -> Result<bool, String> {
     if !heard.violations.is_empty() {
@@ -155,7 +162,7 @@ fn grade(case: &Case, heard: &Heard, question: &str) -> Result<bool, String> {
     let choice = heard.choices.get(&0).cloned().unwrap_or_default();
     match heard.ended {
         Ended::Cut => return Err("cut".to_owned()),
-        Ended::Error if case.wanted == Wanted::Thoughts && case.first == "anthropic-messages" => return Ok(false),
+        Ended::Error if is_sealed(case) => return Ok(false),
         Ended::Error => return Err(format!("error: {:?}", heard.error)),
         Ended::Complete => {}
     }

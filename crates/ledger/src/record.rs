@@ -64,7 +64,7 @@ named! {
     pub enum UsageSource {
         /// The provider said them.
         Reported => "reported",
-        /// We counted.
+        /// We counted what we sent and heard, since the provider did not say, or not to the end.
         Counted => "counted",
         /// Nobody knows.
         #[default]
@@ -219,7 +219,7 @@ attempt! {
     usage_source: UsageSource = "autarky.usage.source",
     /// Version of the price that was used.
     price_version: Option<Name> = "autarky.price.version",
-    /// The cost in billionths of a US dollar; `None`: unknown, which is not 0.
+    /// The cost in billionths of a US dollar; of `counted` tokens the least that it was; `None`: unknown, which is not 0.
     cost_nanodollars: Option<i64> = "autarky.cost.nanodollars",
 
     /// When the attempt began, Unix microseconds.
@@ -247,7 +247,7 @@ attempt! {
     degraded: bool = "autarky.degraded",
     /// Whether the answer was streamed.
     stream: bool = "autarky.stream",
-    /// Bytes of the body sent upstream.
+    /// Bytes of the body sent upstream; `None`: the call never left.
     bytes_in: Option<u64> = "http.request.body.size",
     /// Bytes of the body that came back.
     bytes_out: Option<u64> = "http.response.body.size",

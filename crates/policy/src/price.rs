@@ -102,6 +102,15 @@ impl Counts {
         })
     }
 
+    /// What `usage` says, and nothing where it says nothing: what was used at least. `None`: it says neither prompt nor
+    /// answer.
+    #[must_use]
+    pub fn at_least(usage: &Usage) -> Option<Self> {
+        let said = usage.input.is_some() || usage.output.is_some();
+        let whole = || Usage { input: usage.input.or(Some(0)), output: usage.output.or(Some(0)), ..usage.clone() };
+        said.then(whole).as_ref().and_then(Self::of)
+    }
+
     /// In parts that share no token. A share that exceeds what is left of its whole is cut to it: nobody is charged for
     /// more tokens than there were.
     #[must_use]

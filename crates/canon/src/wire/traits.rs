@@ -66,6 +66,10 @@ pub trait Dialect: Sync {
     fn mentions_seals(&self, _body: &[u8]) -> bool {
         false
     }
+    /// Whether the client of `request` is shown the seals of thinking, to send them back with it.
+    fn shows_seals(&self, _request: &Request) -> bool {
+        false
+    }
     /// Writes a whole answer.
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value;
     /// Writes an answer event by event.
@@ -179,7 +183,7 @@ pub trait Protocol: Sync {
         true
     }
     /// The edit that makes an untouched streaming request report its usage, where this wire must be asked for it and
-    /// the client neither asked nor refused.
+    /// the client did not.
     fn usage_edit(&self, _body: &[u8], _peek: &Peek) -> Option<Edit> {
         None
     }
@@ -201,6 +205,11 @@ pub trait Protocol: Sync {
     /// # Errors
     /// When the body is no complete answer of this wire, or is an error with a good status.
     fn scan_response(&self, body: &[u8]) -> Result<Seen, Fault>;
+    /// Whether thinking in an answer to `request` comes with a seal at its end: without it, its maker does not take it
+    /// back.
+    fn seals_thinking(&self, _request: &Request) -> bool {
+        false
+    }
     /// The opaque blocks in a whole answer or in a frame's data that pass untouched, as a request would bring them.
     fn seals(&self, _body: &[u8]) -> Vec<String> {
         Vec::new()
@@ -234,6 +243,9 @@ pub trait StreamDecoder: Send {
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Event>) -> Result<(), Fault>;
     /// The bytes ended; appends a held-back `Finish` where the wire has already given its own end.
     fn end(&mut self, out: &mut Vec<Event>);
+    /// How many answers were asked for. A wire whose answers come one after the other is cut short where its bytes end,
+    /// without its own end, before all of them came.
+    fn expects(&mut self, _choices: u32) {}
 }
 
 /// Watches a stream whose bytes pass untouched: cheaper than decoding, and enough for the ledger and for faults.
@@ -248,6 +260,8 @@ pub trait Scan: Send {
     /// The bytes ended. `Some`: the answer is complete, and these bytes (possibly none) are what the provider left
     /// out of its own end. `None`: the answer was cut short.
     fn close(&mut self) -> Option<&'static [u8]>;
+    /// As [`StreamDecoder::expects`].
+    fn expects(&mut self, _choices: u32) {}
 }
 
 /// What one frame was, for whoever carries it.

@@ -21,7 +21,7 @@ fn only_the_model_and_the_usage_request_change() {
         ),
         (
             r#"{"model":"a","stream":true,"stream_options":{"x":1},"messages":[]}"#,
-            r#"{"model":"b","stream":true,"stream_options":{"include_usage":true,"x":1},"messages":[]}"#,
+            r#"{"model":"b","stream":true,"stream_options":{"x":1,"include_usage":true},"messages":[]}"#,
         ),
         (
             r#"{"model":"a","stream":true,"stream_options":null,"messages":[]}"#,
@@ -29,7 +29,7 @@ fn only_the_model_and_the_usage_request_change() {
         ),
         (
             r#"{"model":"a","stream":true,"stream_options":{"include_usage":false},"messages":[]}"#,
-            r#"{"model":"b","stream":true,"stream_options":{"include_usage":false},"messages":[]}"#,
+            r#"{"model":"b","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
         ),
     ];
     for (body, wanted) in table {
@@ -124,6 +124,26 @@ fn one_of_two_choices_is_no_whole_answer() {
     assert_eq!(scan.close(), None);
     scan.frame(&chunk(1, "{}", "\"length\"")).expect("fine");
     assert!(scan.close().is_some());
+}
+
+#[test]
+fn a_choice_that_never_began_is_missing_unless_the_provider_says_that_this_was_all() {
+    let chat = canon::wire::protocol("openai-chat").expect("listed");
+    let done = canon::frame::Frame { data: "[DONE]".into(), raw: "data: [DONE]\n\n".into(), ..chunk(0, "{}", "null") };
+    for (expected, ends, complete) in [(2, false, false), (2, true, true), (1, false, true), (0, false, true)] {
+        let (mut scan, mut decoder, mut events) = (chat.scan(), chat.stream_decoder(), Vec::new());
+        scan.expects(expected);
+        decoder.expects(expected);
+        let mut frames = vec![chunk(0, r#"{"content":"a"}"#, "null"), chunk(0, "{}", "\"stop\"")];
+        frames.extend(ends.then(|| done.clone()));
+        for frame in &frames {
+            scan.frame(frame).expect("fine");
+            decoder.frame(frame, &mut events).expect("fine");
+        }
+        decoder.end(&mut events);
+        let finished = matches!(events.last(), Some(canon::Event::Finish(_)));
+        assert_eq!((scan.close().is_some(), finished), (complete, complete), "{expected} {ends}");
+    }
 }
 
 #[test]

@@ -6,11 +6,11 @@ use super::pump::in_time;
 use super::{Run, Tried};
 use crate::clock;
 use crate::tap::Entry;
-use crate::tap::entry::Chosen;
-use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody};
+use crate::tap::entry::{Chosen, Heard};
+use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody, Timing, Trace};
 use canon::answer::Fold;
-use canon::wire::Seen;
-use canon::{Fault, FaultKind, Loss, Response, StopReason, Usage};
+use canon::wire::{Protocol, Seen};
+use canon::{Facets, Fault, FaultKind, Loss, Part, Response, StopReason};
 use futures_util::StreamExt;
 use ledger::{Mode, Name};
 use policy::{Degraded, Leg};
@@ -31,12 +31,13 @@ pub struct Begun {
     pub losses: Vec<Loss>,
 }
 
-/// What watches a begun answer on its way: its ledger entry, and what it holds of its deployment. Each of its ends
-/// tells both; dropped, the call was given up.
+/// What watches a call and its answer on their way: its ledger entry, and what it holds of its deployment. Each of its
+/// ends tells both the same; dropped, the call was given up.
 pub struct Watched {
-    entry: Entry,
-    flight: Flight,
+    call: Option<(Entry, Flight)>,
     place: Option<ProductPlace>,
+    /// What was heard of an answer that has begun, where that is counted on the way.
+    heard: Heard,
     /// How long a stream may be silent.
     pub(super) silence: Duration,
     /// When it must be over.
@@ -46,7 +47,9 @@ pub struct Watched {
 impl Watched {
     /// Counts bytes that went to the client.
     pub fn sent(&mut self, bytes: usize) {
-        self.entry.sent(bytes);
+        if let Some((entry, _)) = &mut self.call {
+            entry.sent(bytes);
+        }
     }
 
     /// The request's place within its product's limits goes along with whoever answers.
@@ -54,41 +57,82 @@ impl Watched {
         self.place = place;
     }
 
-    /// A complete answer that passed untouched.
-    pub fn complete_raw(self, seen: &Seen) {
-        self.entry.complete_raw(seen);
-        over(self.flight, self.place, &seen.usage);
+    /// What was heard so far, for the case that the call is given up.
+    pub(super) fn hears(&mut self, heard: Heard) {
+        self.heard = heard;
+    }
+
+    /// The answer has begun.
+    fn answered(&mut self, timing: &Timing, losses: &[Loss], facets: &Facets) {
+        self.heard.bytes = Some(0);
+        if let Some((entry, flight)) = &mut self.call {
+            entry.answered(timing, losses);
+            flight.answered(timing, facets);
+        }
+    }
+
+    /// A complete answer that passed untouched, on the wire of `protocol`.
+    pub fn complete_whole(self, seen: &Seen, body: &[u8], protocol: Option<&dyn Protocol>) {
+        // Read only where its counts must be made of its words.
+        let silent = seen.usage.input.is_none() && seen.usage.output.is_none();
+        let read = || protocol?.decode_response(serde_json::from_slice(body).ok()?).ok();
+        let bytes = silent.then(read).flatten().map_or(0, |answer| bytes_of(&answer));
+        self.complete_raw(seen, bytes);
+    }
+
+    /// A complete answer that passed untouched, with so many bytes of words.
+    pub(super) fn complete_raw(self, seen: &Seen, bytes: u64) {
+        let heard = Heard { usage: seen.usage.clone(), bytes: Some(bytes) };
+        self.over(seen.model.as_deref().unwrap_or_default(), seen.stop, heard);
     }
 
     /// A complete answer in the canon.
     pub fn complete(self, answer: &Response) {
-        self.entry.complete(answer);
-        over(self.flight, self.place, &answer.usage);
+        let finish = answer.choices.first().map(|choice| choice.stop.reason);
+        let heard = Heard { usage: answer.usage.clone(), bytes: Some(bytes_of(answer)) };
+        self.over(&answer.head.model, finish, heard);
     }
 
-    /// A complete stream of events.
-    pub(super) fn complete_events(self, model: &str, usage: &Usage, stop: Option<StopReason>) {
-        self.entry.complete_events(model, usage, stop);
-        over(self.flight, self.place, usage);
-    }
-
-    /// No complete answer; `usage` is what was reported before the fault.
-    pub(super) fn fail(self, fault: &Fault, usage: &Usage) -> Option<ProductPlace> {
-        self.entry.fail(fault, Some(usage));
-        self.flight.failed(fault, Some(usage));
-        let mut place = self.place;
-        if let Some(place) = &mut place {
-            place.used(usage);
+    /// A complete answer.
+    pub(super) fn over(mut self, model: &str, finish: Option<StopReason>, heard: Heard) {
+        let Some((entry, flight)) = self.call.take() else { return };
+        let usage = entry.complete(model, finish, heard);
+        flight.complete(&usage);
+        if let Some(place) = &mut self.place {
+            place.used(&usage);
         }
-        place
+    }
+
+    /// No complete answer.
+    pub(super) fn fail(mut self, fault: &Fault, heard: Heard) -> Option<ProductPlace> {
+        if let Some((entry, flight)) = self.call.take() {
+            let usage = entry.fail(fault, heard);
+            flight.failed(fault, usage.as_ref());
+            if let (Some(place), Some(usage)) = (&mut self.place, &usage) {
+                place.used(usage);
+            }
+        }
+        self.place.take()
     }
 }
 
-fn over(flight: Flight, place: Option<ProductPlace>, usage: &Usage) {
-    flight.complete(usage);
-    if let Some(mut place) = place {
-        place.used(usage);
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some((entry, flight)) = self.call.take() {
+            let usage = entry.give_up(std::mem::take(&mut self.heard));
+            flight.given_up(usage.as_ref());
+        }
     }
+}
+
+/// Bytes of words, thinking and arguments in an answer.
+fn bytes_of(answer: &Response) -> u64 {
+    let bytes = |part: &Part| match part {
+        Part::Text { text, .. } | Part::Refusal { text, .. } | Part::Reasoning { text, .. } => text.len(),
+        Part::ToolCall { arguments, .. } => arguments.len(),
+        Part::Media(_) | Part::ToolResult { .. } | Part::Native { .. } => 0,
+    };
+    answer.choices.iter().flat_map(|choice| &choice.parts).map(bytes).sum::<usize>() as u64
 }
 
 /// One attempt to make.
@@ -105,7 +149,7 @@ pub(super) struct Order {
 /// How long one attempt may take. A whole answer takes its time, and its silence says nothing: it has until the
 /// deadline, and less only while somebody else can still be asked: then nobody keeps more than half of the time left,
 /// so that a short deadline leaves time for the next one.
-fn terms(run: &Run, ask: &Ask, elsewhere: bool) -> CallTerms {
+fn terms(run: &Run, ask: &Ask, elsewhere: bool, trace: Trace) -> CallTerms {
     let timeouts = run.product().rules().timeouts;
     let first_token = match (ask.peek.stream, elsewhere) {
         (true, _) => timeouts.first_token(),
@@ -118,17 +162,17 @@ fn terms(run: &Run, ask: &Ask, elsewhere: bool) -> CallTerms {
         connect: timeouts.connect(),
         first_token: if elsewhere { first_token.min(left / 2) } else { first_token },
         silence: timeouts.silence(),
+        trace,
     }
 }
 
 pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
     let Order { leg, elsewhere, number, mode } = order;
     let Some(unit) = run.setup.unit(leg.deployment) else { return Tried::NotNow(NotNow::Breaker) };
-    let terms = terms(run, ask, elsewhere);
     let (live, clock) = (&run.setup.live, run.gateway.clock);
     let force = leg.degraded == Some(Degraded::Unhealthy);
     let (fleet, product) = (&*run.setup.fleet, run.product());
-    let mut flight = match live.begin((fleet, product), &leg, &ask.peek.facets, force, clock) {
+    let flight = match live.begin((fleet, product), &leg, &ask.peek.facets, force, clock) {
         Ok(flight) => flight,
         Err(why) => return Tried::NotNow(why),
     };
@@ -143,9 +187,12 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
         degraded: leg.degraded.is_some(),
         mode,
     };
-    let mut entry = Entry::begin((journal, metrics, series), &run.common, &unit.facts, number, chosen);
+    let entry = Entry::begin((journal, metrics, series), &run.common, &unit.facts, number, chosen);
+    let terms = terms(run, ask, elsewhere, entry.trace().clone());
+    let (silence, deadline) = (terms.silence, terms.deadline);
+    let mut watched = Watched { call: Some((entry, flight)), place: None, heard: Heard::default(), silence, deadline };
     let answered = match unit.backend.call(ask, terms).await {
-        Ok(reply) => whole_if_wanted(ask, reply, terms).await,
+        Ok(reply) => whole_if_wanted(ask, reply, (silence, deadline)).await,
         Err(fault) => Err(fault),
     };
     match answered {
@@ -153,9 +200,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
             if let Some(quota) = quota {
                 live.said(leg.deployment, quota.left, quota.reset, clock.tick());
             }
-            entry.answered(&timing, &losses);
-            flight.answered(&timing, &ask.peek.facets);
-            let watched = Watched { entry, flight, place: None, silence: terms.silence, deadline: terms.deadline };
+            watched.answered(&timing, &losses, &ask.peek.facets);
             let deployment = unit.facts.deployment().clone();
             Tried::Begun(Box::new(Begun { body, watched, deployment, degraded: leg.degraded, losses }))
         }
@@ -168,18 +213,17 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
                 status = fault.status,
                 "an attempt failed: {fault}"
             );
-            flight.failed(&fault, None);
-            entry.fail(&fault, None);
+            drop(watched.fail(&fault, Heard::default()));
             Tried::Failed(fault)
         }
     }
 }
 
 /// Collects events into a whole answer where the client wants one.
-async fn whole_if_wanted(ask: &Ask, reply: Reply, terms: CallTerms) -> Result<Reply, Fault> {
+async fn whole_if_wanted(ask: &Ask, reply: Reply, limits: (Duration, Instant)) -> Result<Reply, Fault> {
     match reply.body {
         ReplyBody::Events(items) if !ask.peek.stream => {
-            let answer = collect(*items, terms).await?;
+            let answer = collect(*items, limits).await?;
             Ok(Reply { body: ReplyBody::Whole(Box::new(answer)), ..reply })
         }
         body => Ok(Reply { body, ..reply }),
@@ -187,13 +231,13 @@ async fn whole_if_wanted(ask: &Ask, reply: Reply, terms: CallTerms) -> Result<Re
 }
 
 /// Events show life, so silence bounds them here as it does in a stream.
-async fn collect(mut items: Items, terms: CallTerms) -> Result<Response, Fault> {
+async fn collect(mut items: Items, (silence, deadline): (Duration, Instant)) -> Result<Response, Fault> {
     let mut fold = Fold::default();
     for event in &items.first {
         fold.event(event);
     }
     let mut next = async || items.rest.next().await.transpose();
-    while let Some(event) = in_time(terms.silence, terms.deadline, next()).await? {
+    while let Some(event) = in_time(silence, deadline, next()).await? {
         fold.event(&event);
     }
     fold.into_response().ok_or_else(|| Fault::provider(FaultKind::Cut, "the answer ended before it was complete"))

@@ -61,6 +61,20 @@ impl Journal {
         self.owed.written(out);
     }
 
+    /// Reads the rest for what `takeover` knows of it, when nobody will write anything behind it.
+    pub(super) fn count(mut self, takeover: &mut Takeover) {
+        let (mut events, mut told) = (Vec::new(), Vec::new());
+        for frame in &frames_in(self.framing, std::mem::take(&mut self.kept).into()) {
+            if self.decoder.frame(frame, &mut events).is_err() {
+                break;
+            }
+        }
+        for event in events {
+            // Words are counted whether they can be gone on with or not.
+            let _ = takeover.event(event, &mut told);
+        }
+    }
+
     /// Reads the rest. What the client has heard already and the encoder has not written yet is `Owed`.
     pub(super) fn end(mut self, takeover: &mut Takeover, encoder: &mut dyn StreamEncoder) -> Owed {
         self.read(takeover, encoder);

@@ -11,7 +11,7 @@ use crate::outbox::Outbox;
 use crate::upstream::{Ask, Items, RawStream, ReplyBody};
 use bytes::Bytes;
 use canon::event::{Finish, Stop};
-use canon::wire::{StreamEncoder, StreamTerms, anthropic_messages};
+use canon::wire::{StreamEncoder, StreamTerms};
 use canon::{Event, Fault, FaultKind, StopReason};
 use futures_util::{StreamExt, stream};
 use ledger::Mode;
@@ -27,8 +27,20 @@ pub(crate) struct Carry {
     watched: Option<Watched>,
     takeover: Takeover,
     pen: Pen,
+    /// What passed untouched and is not read yet.
+    journal: Option<Journal>,
     owed: Owed,
     outbox: Outbox,
+}
+
+impl Drop for Carry {
+    /// Before its end: the client left.
+    fn drop(&mut self) {
+        if let Some(mut watched) = self.watched.take() {
+            self.count();
+            watched.hears(self.takeover.heard());
+        }
+    }
 }
 
 impl Carry {
@@ -38,7 +50,8 @@ impl Carry {
         let rules = run.product().rules().takeover;
         let takeover = if rules.on { Takeover::new(rules.hold_back) } else { Takeover::never() };
         let pen = Pen { ask: Arc::clone(&run.ask), terms, encoder: None };
-        let carry = Self { run, course, watched: Some(watched), takeover, pen, owed: Owed::default(), outbox };
+        let (watched, owed) = (Some(watched), Owed::default());
+        let carry = Self { run, course, watched, takeover, pen, journal: None, owed, outbox };
         (carry, body)
     }
 
@@ -61,37 +74,34 @@ impl Carry {
     /// Carries a stream whose bytes pass untouched; gives the fault that it broke with.
     async fn raw(&mut self, mut stream: RawStream) -> Option<Fault> {
         // Bytes that pass are of the client's own wire.
-        let wire = self.run.product().rules().takeover.on.then(|| self.run.ask.dialect.id().name());
-        let mut journal = wire.and_then(canon::wire::protocol).map(Journal::new);
+        self.journal = canon::wire::protocol(self.run.ask.dialect.id().name()).map(Journal::new);
         loop {
             let Some(watched) = &mut self.watched else { return None };
             match in_time(watched.silence, watched.deadline, stream.next()).await {
                 Ok(Some(piece)) => {
                     watched.sent(piece.bytes.len());
+                    if let Some(journal) = &mut self.journal {
+                        journal.keep(&piece.bytes, &mut self.takeover, || self.pen.encoder());
+                    }
                     if piece.last {
-                        if let Some(watched) = self.watched.take() {
-                            watched.complete_raw(stream.seen());
-                        }
+                        self.complete_raw(&stream);
                         self.outbox.send(piece.bytes).await;
                         stream.drain().await;
                         return None;
-                    }
-                    if let Some(journal) = &mut journal {
-                        journal.keep(&piece.bytes, &mut self.takeover, || self.pen.encoder());
                     }
                     self.outbox.send(piece.bytes).await;
                 }
                 // After the last piece nothing is asked for.
                 Ok(None) => return None,
                 Err(fault) => {
-                    if let Some(journal) = journal {
+                    if let Some(journal) = self.journal.take() {
                         self.owed = journal.end(&mut self.takeover, self.pen.encoder());
                     }
                     let Some(rest) = self.rest(&mut stream) else { return Some(fault) };
-                    if let Some(mut watched) = self.watched.take() {
+                    if let Some(watched) = &mut self.watched {
                         watched.sent(rest.len());
-                        watched.complete_raw(stream.seen());
                     }
+                    self.complete_raw(&stream);
                     self.outbox.send(rest).await;
                     return None;
                 }
@@ -99,11 +109,30 @@ impl Carry {
         }
     }
 
+    /// The stream that passed is complete. Its words are read only where nobody reported how many they were.
+    fn complete_raw(&mut self, stream: &RawStream) {
+        let usage = &stream.seen().usage;
+        if usage.input.is_none() && usage.output.is_none() {
+            self.count();
+        }
+        if let Some(watched) = self.watched.take() {
+            watched.complete_raw(stream.seen(), self.takeover.heard().bytes.unwrap_or(0));
+        }
+    }
+
+    /// Counts what passed and was not read.
+    fn count(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            journal.count(&mut self.takeover);
+        }
+    }
+
     /// What a stream left out that broke when its answer was complete: the wire's own end was seen, or the client was
     /// told why the answer stopped.
     fn rest(&mut self, stream: &mut RawStream) -> Option<Bytes> {
         let rest = stream.close();
-        if rest.is_some() || !self.run.product().rules().takeover.on {
+        let several = self.run.ask.peek.facets.choices > 1;
+        if rest.is_some() || several || !self.run.product().rules().takeover.on {
             return rest;
         }
         let finish = Finish { stops: vec![Stop::because(stream.seen().stop?)], ..Finish::default() };
@@ -135,7 +164,7 @@ impl Carry {
             }
             if self.takeover.is_finished() {
                 if let Some(watched) = self.watched.take() {
-                    watched.complete_events(&model, self.takeover.leg_usage(), stop);
+                    watched.over(&model, stop, self.takeover.heard());
                 }
                 self.outbox.send(out).await;
                 return None;
@@ -161,9 +190,9 @@ impl Carry {
     async fn take_over(&mut self, fault: Fault) -> Result<Items, Fault> {
         let run = Arc::clone(&self.run);
         let request = run.ask.request()?;
-        let signs = run.ask.dialect.id() == anthropic_messages::ID;
-        let usage = self.takeover.leg_usage().clone();
-        let continuation = match self.takeover.broke(&request, signs) {
+        let shown = run.ask.dialect.shows_seals(&request);
+        let heard = self.takeover.heard();
+        let continuation = match self.takeover.broke(&request, shown) {
             Ok(continuation) => continuation,
             Err(why) => {
                 tracing::info!(request = %run.common.id, "a broken stream is not gone on with: {why}");
@@ -171,7 +200,7 @@ impl Carry {
             }
         };
         let deadline = fault.kind == FaultKind::Deadline;
-        let place = self.watched.take().and_then(|watched| watched.fail(&fault, &usage));
+        let place = self.watched.take().and_then(|watched| watched.fail(&fault, heard));
         if deadline || !self.course.go_on(&run, fault).await {
             return Err(self.course.fault());
         }
@@ -203,7 +232,7 @@ impl Carry {
         self.pen.encoder().fault(fault, &mut out);
         if let Some(mut watched) = self.watched.take() {
             watched.sent(out.len());
-            drop(watched.fail(fault, self.takeover.leg_usage()));
+            drop(watched.fail(fault, self.takeover.heard()));
         }
         self.outbox.send(out.into()).await;
     }

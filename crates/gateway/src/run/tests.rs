@@ -306,7 +306,7 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
         candidates: Vec::new(),
         stream: ask.peek.stream,
         locked_by: None,
-        bytes_in: 0,
+        input_tokens: Some(ask.peek.facets.input_tokens),
     };
     let (gateway, setup) = (Arc::clone(gateway), Arc::clone(setup));
     let run =

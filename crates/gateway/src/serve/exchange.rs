@@ -146,7 +146,7 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
         candidates: legs.chain(dropped).collect(),
         stream: ask.peek.stream,
         locked_by: ask.peek.facets.state.then(|| Name::from("stored state")),
-        bytes_in: ask.body.len() as u64,
+        input_tokens: Some(ask.peek.facets.input_tokens),
     }
 }
 

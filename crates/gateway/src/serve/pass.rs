@@ -10,9 +10,8 @@ use crate::outbox::{AnswerBody, Outbox};
 use crate::run::Unanswered;
 use crate::setup::{Gateway, Setup};
 use crate::tap::Entry;
-use crate::tap::entry::{Chosen, Common};
+use crate::tap::entry::{Chosen, Common, Heard};
 use crate::upstream::backend::{PassRequest, PassTerms};
-use bytes::Bytes;
 use canon::wire::Dialect;
 use canon::{Fault, FaultKind};
 use http::header::{CONNECTION, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
@@ -79,19 +78,24 @@ async fn carry(
     let unit = setup.unit(ix).ok_or_else(|| unknown(setup, product, provider))?;
     let target = target(path, head.uri.query())?;
     let body = read::collect(body, setup.limits).await?;
-    let common = common(setup, &caller, &body, id);
+    let common = common(setup, &caller, id);
     let series = Arc::new(gateway.metrics.series(&common.product, unit.facts.provider()));
     let chosen = Chosen { score: 0.0, probability: 1.0, degraded: false, mode: Mode::Live };
     let facts = unit.facts.of_account();
     let mut entry = Entry::begin((&gateway.journal, &gateway.metrics, &series), &common, &facts, 1, chosen);
     let timeouts = product.rules().timeouts;
-    let terms = PassTerms { deadline: Instant::now() + timeouts.deadline(), connect: timeouts.connect() };
+    let (deadline, trace) = (Instant::now() + timeouts.deadline(), entry.trace().clone());
+    if body.is_empty() {
+        // What has no body leaves unseen.
+        trace.leaves(0);
+    }
+    let terms = PassTerms { deadline, connect: timeouts.connect(), trace };
     let request = PassRequest { method: head.method, target: &target, headers: &head.headers, body };
     let started = Instant::now();
     let answered = match unit.backend.pass(request, terms).await {
         Ok(answered) => answered,
         Err(fault) => {
-            entry.fail(&fault, None);
+            drop(entry.fail(&fault, Heard::default()));
             return Err(Unanswered { fault, attempts: 1 });
         }
     };
@@ -143,7 +147,7 @@ fn target(path: &str, query: Option<&str>) -> Result<String, Fault> {
     Ok(if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) })
 }
 
-fn common(setup: &Setup, caller: &Caller, body: &Bytes, id: RequestId) -> Common {
+fn common(setup: &Setup, caller: &Caller, id: RequestId) -> Common {
     Common {
         id,
         product: setup.products.get(caller.product.index()).cloned().unwrap_or_default(),
@@ -155,7 +159,7 @@ fn common(setup: &Setup, caller: &Caller, body: &Bytes, id: RequestId) -> Common
         candidates: Vec::new(),
         stream: false,
         locked_by: Some(Name::from("provider endpoint")),
-        bytes_in: body.len() as u64,
+        input_tokens: None,
     }
 }
 
@@ -194,7 +198,7 @@ async fn pump(mut body: Incoming, mut watched: Watched, outbox: Outbox) {
             Err(_) => break Fault::provider(FaultKind::Stalled, "the provider's answer was silent for too long"),
         }
     };
-    watched.entry.fail(&fault, None);
+    drop(watched.entry.fail(&fault, Heard::default()));
     outbox.break_off();
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn reply(
     let body = match underway.begun.body {
         ReplyBody::RawWhole { body, seen } => {
             underway.begun.watched.sent(body.len());
-            underway.begun.watched.complete_raw(&seen);
+            let protocol = canon::wire::protocol(ask.dialect.id().name());
+            underway.begun.watched.complete_whole(&seen, &body, protocol);
             keep(scribe, &body).await;
             json(body, &mut headers)
         }

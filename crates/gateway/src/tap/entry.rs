@@ -3,9 +3,8 @@
 
 use crate::clock;
 use crate::tap::metrics::{Metrics, Series};
-use crate::upstream::Timing;
-use canon::wire::Seen;
-use canon::{Fault, FaultKind, Loss, Response, Usage};
+use crate::upstream::{Timing, Trace};
+use canon::{Fault, FaultKind, Loss, StopReason, Usage};
 use ledger::{Attempt, Candidate, Journal, Mode, Name, Outcome, Portability, RequestId, UsageSource};
 use policy::{Counts, Deployment, Tariff, Wall};
 use std::sync::Arc;
@@ -100,8 +99,8 @@ pub struct Common {
     pub stream: bool,
     /// What ties the request to its provider, if anything.
     pub locked_by: Option<Name>,
-    /// Bytes of the body.
-    pub bytes_in: u64,
+    /// Tokens that its prompt is taken to have until somebody says how many they are; `None`: nobody looked.
+    pub input_tokens: Option<u64>,
 }
 
 /// The choice of a leg, as the ledger writes it.
@@ -117,9 +116,24 @@ pub struct Chosen {
     pub mode: Mode,
 }
 
+/// Bytes that make a token, as estimates go.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// What was heard of an answer until it ended, well or not.
+#[derive(Debug, Clone, Default)]
+pub struct Heard {
+    /// What its provider reported of its tokens till then.
+    pub usage: Usage,
+    /// Bytes of words, thinking and arguments; `None`: it had not begun.
+    pub bytes: Option<u64>,
+}
+
 /// The entry of one attempt.
 pub struct Entry {
     row: Attempt,
+    /// Tokens of the prompt, as estimated.
+    asked: Option<u64>,
+    trace: Trace,
     tariff: Option<Arc<Tariff>>,
     price_version: Option<Name>,
     journal: Arc<Journal>,
@@ -161,13 +175,14 @@ impl Entry {
         row.probability = Some(chosen.probability);
         row.degraded = chosen.degraded;
         row.stream = common.stream;
-        row.bytes_in = Some(common.bytes_in);
         if let Err(error) = journal.begin(&row) {
             metrics.journal_failed(&error);
         }
         row.candidates.clone_from(&common.candidates);
         row.locked_by.clone_from(&common.locked_by);
         Self {
+            trace: Trace::new(&format!("{}-{number}", common.id)),
+            asked: common.input_tokens,
             row,
             tariff: facts.tariff.clone(),
             price_version: facts.price_version.clone(),
@@ -177,6 +192,12 @@ impl Entry {
             started: clock::now(),
             over: false,
         }
+    }
+
+    /// What the call is known by, at its provider as well.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// The answer has begun.
@@ -212,47 +233,55 @@ impl Entry {
         self.close(if failed { Outcome::Failed } else { Outcome::Ok });
     }
 
-    /// A complete answer that passed untouched.
-    pub fn complete_raw(mut self, seen: &Seen) {
-        self.model(seen.model.as_deref().unwrap_or_default());
-        self.row.finish = seen.stop;
-        self.usage(&seen.usage);
-        self.close(Outcome::Ok);
-    }
-
-    /// A complete answer in the canon.
-    pub fn complete(mut self, answer: &Response) {
-        self.model(&answer.head.model);
-        self.row.finish = answer.choices.first().map(|choice| choice.stop.reason);
-        self.usage(&answer.usage);
-        self.close(Outcome::Ok);
-    }
-
-    /// A complete stream of events.
-    pub fn complete_events(mut self, model: &str, usage: &Usage, stop: Option<canon::StopReason>) {
+    /// A complete answer: what it calls its model, why it ended, what was heard of it. Gives what it is taken to have
+    /// used.
+    #[must_use]
+    pub fn complete(mut self, model: &str, finish: Option<StopReason>, heard: Heard) -> Usage {
         self.model(model);
-        self.row.finish = stop;
-        self.usage(usage);
+        self.row.finish = finish;
+        let reported = heard.usage.input.is_some() || heard.usage.output.is_some();
+        let usage = if reported { heard.usage } else { self.counted(heard) };
+        self.usage(&usage, if reported { UsageSource::Reported } else { UsageSource::Counted });
         self.close(Outcome::Ok);
+        usage
     }
 
-    /// No complete answer; `usage` is what was reported before the fault.
-    pub fn fail(mut self, fault: &Fault, usage: Option<&Usage>) {
-        self.row.fault = Some(fault.kind);
-        self.row.status = fault.status;
-        if let Some(usage) = usage {
-            self.usage(usage);
+    /// No complete answer. Gives what it is taken to have used; `None`: nothing that anybody knows of.
+    pub fn fail(mut self, fault: &Fault, heard: Heard) -> Option<Usage> {
+        self.end(fault.kind, fault.status, heard)
+    }
+
+    /// The call was given up by us or by the client. As [`Self::fail`].
+    pub fn give_up(mut self, heard: Heard) -> Option<Usage> {
+        self.end(FaultKind::Cancelled, None, heard)
+    }
+
+    /// Whoever was asked and neither refused nor answered has at least read the prompt.
+    fn end(&mut self, kind: FaultKind, status: Option<u16>, heard: Heard) -> Option<Usage> {
+        self.row.fault = Some(kind);
+        self.row.status = status;
+        let late = matches!(kind, FaultKind::FirstTokenTimeout | FaultKind::Deadline | FaultKind::Cancelled);
+        let works = heard.bytes.is_some() || (late && self.asked.is_some() && self.trace.sent().is_some());
+        let usage = works.then(|| self.counted(heard));
+        if let Some(usage) = &usage {
+            self.usage(usage, UsageSource::Counted);
         }
-        self.close(if fault.kind == FaultKind::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
+        self.close(if kind == FaultKind::Cancelled { Outcome::Cancelled } else { Outcome::Failed });
+        usage
     }
 
-    fn usage(&mut self, usage: &Usage) {
-        let known = usage.input.is_some() || usage.output.is_some();
-        self.row.usage(usage, if known { UsageSource::Reported } else { UsageSource::Unknown });
+    /// What was said, and where nothing was, what we count: the prompt as it was estimated, and what was heard.
+    fn counted(&self, heard: Heard) -> Usage {
+        let words = heard.bytes.map(|bytes| bytes.div_ceil(BYTES_PER_TOKEN));
+        Usage { input: heard.usage.input.or(self.asked), output: heard.usage.output.max(words), ..heard.usage }
+    }
+
+    fn usage(&mut self, usage: &Usage, source: UsageSource) {
+        self.row.usage(usage, source);
         let begun = Wall::from_unix(self.row.started.div_euclid(1_000_000));
-        let class = usage.service_tier.as_deref();
-        let priced = self.tariff.as_ref().zip(Counts::of(usage));
-        let cost = priced.map(|(tariff, counts)| tariff.cost(begun, &counts, class));
+        let counts = if source == UsageSource::Reported { Counts::of(usage) } else { Counts::at_least(usage) };
+        let priced = self.tariff.as_ref().zip(counts);
+        let cost = priced.map(|(tariff, counts)| tariff.cost(begun, &counts, usage.service_tier.as_deref()));
         self.row.cost_nanodollars = cost.and_then(|cost| i64::try_from(cost.0).ok());
         if cost.is_some() {
             self.row.price_version.clone_from(&self.price_version);
@@ -262,6 +291,7 @@ impl Entry {
     fn close(&mut self, outcome: Outcome) {
         self.over = true;
         self.row.outcome = outcome;
+        self.row.bytes_in = self.trace.sent();
         self.row.last_token_us = Some(clock::micros(clock::now() - self.started));
         if let Err(error) = self.journal.end(&self.row) {
             self.metrics.journal_failed(&error);
@@ -278,8 +308,7 @@ fn said(name: &Name) -> Option<Name> {
 impl Drop for Entry {
     fn drop(&mut self) {
         if !self.over {
-            self.row.fault = Some(FaultKind::Cancelled);
-            self.close(Outcome::Cancelled);
+            self.end(FaultKind::Cancelled, None, Heard::default());
         }
     }
 }

@@ -2,7 +2,7 @@
 //! (`gen_ai.client.operation.duration` becomes `gen_ai_client_operation_duration_seconds`), `autarky_*` for the rest.
 
 use ledger::named::Named;
-use ledger::{Attempt, JournalError, Outcome};
+use ledger::{Attempt, JournalError, Outcome, UsageSource};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -75,7 +75,11 @@ impl Default for Metrics {
         let tokens = Family::<TokenLabels, Counter>::default();
         registry.register("gen_ai_client_token_usage", "Tokens as providers reported them", tokens.clone());
         let cost = Family::<DeploymentLabel, Counter>::default();
-        registry.register("autarky_cost_nanodollars", "Known cost in billionths of a US dollar", cost.clone());
+        registry.register(
+            "autarky_cost_nanodollars",
+            "Cost in billionths of a US dollar, of counts where no usage was reported",
+            cost.clone(),
+        );
         let unpriced = Family::<DeploymentLabel, Counter>::default();
         registry.register(
             "autarky_unpriced_attempts",
@@ -181,8 +185,10 @@ impl Series {
             Outcome::Ok => self.ok.inc(),
             outcome => self.attempts(outcome.name(), row.fault.map_or("", canon::FaultKind::name)).inc(),
         };
-        self.input.inc_by(row.input_tokens.unwrap_or(0));
-        self.output.inc_by(row.output_tokens.unwrap_or(0));
+        if row.usage_source == UsageSource::Reported {
+            self.input.inc_by(row.input_tokens.unwrap_or(0));
+            self.output.inc_by(row.output_tokens.unwrap_or(0));
+        }
         self.cost.inc_by(row.cost_nanodollars.and_then(|cost| u64::try_from(cost).ok()).unwrap_or(0));
         if row.cost_nanodollars.is_none() && row.input_tokens.is_some() && self.unpriced.inc() == 0 {
             tracing::warn!(

@@ -4,6 +4,7 @@
 use super::Ask;
 pub use super::frames::{Piece, RawStream};
 use super::quota::Quota;
+use super::trace::Trace;
 use bytes::Bytes;
 use canon::wire::{Protocol, Seen};
 use canon::{Event, Fault, FaultKind, Loss, Response};
@@ -64,17 +65,19 @@ pub struct PassRequest<'a> {
     pub body: Bytes,
 }
 
-/// The clocks of a request that is passed on.
-#[derive(Debug, Clone, Copy)]
+/// The clocks of a request that is passed on, and what it is known by.
+#[derive(Debug, Clone)]
 pub struct PassTerms {
     /// When the answer's head must be there.
     pub deadline: Instant,
     /// How long until its connection stands.
     pub connect: Duration,
+    /// What it is known by.
+    pub trace: Trace,
 }
 
-/// The clocks of one attempt.
-#[derive(Debug, Clone, Copy)]
+/// The clocks of one attempt, and what it is known by.
+#[derive(Debug, Clone)]
 pub struct CallTerms {
     /// When the whole request must be answered.
     pub deadline: Instant,
@@ -84,6 +87,8 @@ pub struct CallTerms {
     pub first_token: Duration,
     /// How long a stream may be silent after it.
     pub silence: Duration,
+    /// What it is known by, and who is told when it leaves.
+    pub trace: Trace,
 }
 
 /// When things happened in one attempt, since its start.

@@ -35,17 +35,18 @@ pub struct RawStream {
 }
 
 impl RawStream {
-    /// Opens a stream: returns with the first real event in hand.
+    /// Opens a stream of so many `choices`: returns with the first real event in hand.
     ///
     /// # Errors
     /// When the stream breaks, ends or reports an error before it.
     pub(super) async fn open(
         body: Incoming,
         protocol: &dyn Protocol,
-        strip_reports: bool,
+        (choices, strip_reports): (u32, bool),
         watch: Option<SealWatch>,
     ) -> Result<Self, Fault> {
-        let (body, scan) = (FrameReader::new(body, protocol.framing()), protocol.scan());
+        let (body, mut scan) = (FrameReader::new(body, protocol.framing()), protocol.scan());
+        scan.expects(choices);
         let mut stream = Self { body, scan, strip_reports, watch, first: None, over: false };
         let mut held = BytesMut::new();
         loop {

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod backend;
 pub mod provider;
 pub mod remote;
+pub mod trace;
 pub mod transport;
 
 mod frames;
@@ -17,3 +18,4 @@ pub use backend::{Backend, BoxFuture, CallTerms, EventStream, Items, Piece, RawS
 pub use provider::ProviderRow;
 pub use quota::Quota;
 pub use seals::Sealed;
+pub use trace::{Outgoing, Trace};

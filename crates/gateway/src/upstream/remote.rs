@@ -7,6 +7,7 @@ use super::backend::{Backend, BoxFuture, CallTerms, Items, PassRequest, PassTerm
 use super::frames::{FrameReader, RawStream};
 use super::quota::{self, Quota};
 use super::seals::SealWatch;
+use super::trace::{CALL_ID, Outgoing, Trace};
 use super::transport::Transport;
 use crate::clock;
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use canon::{Event, Fault, FaultKind, Loss};
 use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -150,11 +151,24 @@ impl Remote {
         if edits.is_empty() { ask.body.clone() } else { splice(&ask.body, edits).into() }
     }
 
-    async fn request(&self, ask: &Ask, body: Bytes, uri: &Uri) -> Result<Request<Full<Bytes>>, Fault> {
-        let mut request = Request::new(Full::new(body.clone()));
+    async fn request(
+        &self,
+        ask: &Ask,
+        body: Bytes,
+        uri: &Uri,
+        trace: Option<&Trace>,
+    ) -> Result<Request<Outgoing>, Fault> {
+        let outgoing = match trace {
+            Some(trace) => Outgoing::traced(body.clone(), trace.clone()),
+            None => Outgoing::from(body.clone()),
+        };
+        let mut request = Request::new(outgoing);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
+        if let Some(trace) = trace {
+            request.headers_mut().insert(CALL_ID, trace.id().clone());
+        }
         if self.is_same_wire(ask) {
             for name in self.config.protocol.pass_headers() {
                 for value in ask.headers.get_all(*name) {
@@ -173,14 +187,14 @@ impl Remote {
 
     /// Sends a request. A token may have been taken back before its end: where the provider does not believe it, one more
     /// is asked for and the request sent again, as OAuth clients do.
-    async fn send(&self, ask: &Ask, body: Bytes, uri: &Uri, connect: Duration) -> Result<Response<Incoming>, Fault> {
-        let request = self.request(ask, body.clone(), uri).await?;
-        let response = self.transport.send_within(request, connect).await?;
+    async fn send(&self, ask: &Ask, body: Bytes, uri: &Uri, terms: &CallTerms) -> Result<Response<Incoming>, Fault> {
+        let request = self.request(ask, body.clone(), uri, Some(&terms.trace)).await?;
+        let response = self.transport.send_within(request, terms.connect).await?;
         if response.status().as_u16() != 401 || !self.disbelieved() {
             return Ok(response);
         }
-        let request = self.request(ask, body, uri).await?;
-        self.transport.send_within(request, connect).await
+        let request = self.request(ask, body, uri, Some(&terms.trace)).await?;
+        self.transport.send_within(request, terms.connect).await
     }
 
     /// The provider did not believe us; whether another proof can be made.
@@ -194,7 +208,7 @@ impl Remote {
             return Ok(None);
         };
         let answered = tokio::time::timeout_at(deadline.into(), async {
-            let request = self.request(ask, self.untouched(ask), uri).await?;
+            let request = self.request(ask, self.untouched(ask), uri, None).await?;
             let (head, body) = self.transport.send(request).await?.into_parts();
             let body = Limited::new(body, MAX_ERROR).collect().await;
             let body =
@@ -221,7 +235,7 @@ impl Remote {
             (left, FaultKind::Deadline)
         };
         let begun = tokio::time::timeout(limit, async {
-            let response = self.send(ask, body, uri, terms.connect).await?;
+            let response = self.send(ask, body, uri, &terms).await?;
             let (head, quota) = (clock::now() - started, quota::left(response.headers()));
             Ok((self.read(ask, response).await?, head, quota))
         });
@@ -259,10 +273,15 @@ impl Remote {
         let is_stream = mime.starts_with(protocol.framing().mime());
         match (ask.peek.stream, is_stream) {
             (true, true) if self.answers_pass(ask) => {
-                let stream = RawStream::open(body, protocol, !ask.peek.stream_usage, self.watch(ask)).await?;
+                let terms = (ask.peek.facets.choices, !ask.peek.stream_usage);
+                let stream = RawStream::open(body, protocol, terms, self.watch(ask)).await?;
                 Ok(ReplyBody::RawStream(Box::new(stream)))
             }
-            (true, true) => Ok(ReplyBody::Events(Box::new(events(protocol, body, self.watch(ask)).await?))),
+            (true, true) => {
+                let body = FrameReader::new(body, protocol.framing());
+                let events = events(protocol, body, ask.peek.facets.choices, self.watch(ask)).await?;
+                Ok(ReplyBody::Events(Box::new(events)))
+            }
             (false, true) => Err(malformed(mime, "a stream where a whole answer was asked for")),
             (_, false) => self.read_whole(ask, mime, body).await,
         }
@@ -335,7 +354,8 @@ impl Remote {
         if asked.body.is_empty() && !asked.headers.contains_key(CONTENT_TYPE) {
             headers.remove(CONTENT_TYPE);
         }
-        let mut request = Request::new(Full::new(asked.body.clone()));
+        headers.entry(CALL_ID).or_insert_with(|| terms.trace.id().clone());
+        let mut request = Request::new(Outgoing::traced(asked.body.clone(), terms.trace.clone()));
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (asked.method, uri, headers);
         let answered = tokio::time::timeout_at(terms.deadline.into(), async {
             if let Proof::Each(sign) = &self.proof {
@@ -420,8 +440,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A stream of another wire as events, its first real one in hand.
-async fn events(protocol: &'static dyn Protocol, body: Incoming, watch: Option<SealWatch>) -> Result<Items, Fault> {
-    let (body, decoder) = (FrameReader::new(body, protocol.framing()), protocol.stream_decoder());
+async fn events(
+    protocol: &'static dyn Protocol,
+    body: FrameReader,
+    choices: u32,
+    watch: Option<SealWatch>,
+) -> Result<Items, Fault> {
+    let mut decoder = protocol.stream_decoder();
+    decoder.expects(choices);
     let mut reader = EventReader { body, decoder, watch, finished: false };
     let mut first = Vec::new();
     while !first.iter().any(is_real) {

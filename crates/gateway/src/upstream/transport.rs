@@ -1,10 +1,9 @@
 //! Connections to providers: one pooled HTTP client (HTTP/1.1 and, where the provider has it, HTTP/2) for all of
 //! them. No redirects are followed, since one could carry a key away; certificates are always checked.
 
-use bytes::Bytes;
+use super::trace::Outgoing;
 use canon::{Fault, FaultKind};
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -21,7 +20,7 @@ const KEEP_IDLE: Duration = Duration::from_secs(50);
 /// The pooled client.
 #[derive(Debug, Clone)]
 pub struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
 }
 
 impl Transport {
@@ -54,7 +53,7 @@ impl Transport {
     /// When no connection could be made in time, or it broke before an answer.
     pub async fn send_within(
         &self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Outgoing>,
         connect: Duration,
     ) -> Result<Response<Incoming>, Fault> {
         let mut connection = capture_connection(&mut request);
@@ -81,7 +80,7 @@ impl Transport {
     ///
     /// # Errors
     /// When no connection could be made or it broke before an answer.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
+    pub async fn send(&self, request: Request<Outgoing>) -> Result<Response<Incoming>, Fault> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         self.client.request(request).await.map_err(|error| {
             let mut cause = error.to_string();
@@ -107,7 +106,7 @@ mod tests {
         // The system accepts; nobody ever answers the TLS greeting.
         let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("https://{}/v1", deaf.local_addr().expect("an address"));
-        let mut request = Request::new(Full::new(Bytes::new()));
+        let mut request = Request::new(Outgoing::from(bytes::Bytes::new()));
         *request.uri_mut() = address.parse().expect("an address");
         let transport = Transport::new(Duration::from_secs(60));
         let fault = transport.send_within(request, Duration::from_millis(50)).await.expect_err("nobody answers");

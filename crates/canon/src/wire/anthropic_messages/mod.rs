@@ -65,6 +65,10 @@ impl Dialect for AnthropicMessages {
         seals::mentions(body, &SEALS)
     }
 
+    fn shows_seals(&self, _request: &Request) -> bool {
+        true
+    }
+
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
         response::encode(answer, terms)
     }
@@ -120,6 +124,10 @@ impl Protocol for AnthropicMessages {
             Some("redacted_thinking") => seals::text(fields, "data"),
             _ => None,
         })
+    }
+
+    fn seals_thinking(&self, _request: &Request) -> bool {
+        true
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

@@ -62,6 +62,10 @@ impl Dialect for BedrockConverse {
         seals::mentions(body, &SEALS)
     }
 
+    fn shows_seals(&self, _request: &Request) -> bool {
+        true
+    }
+
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
         response::encode(answer, terms)
     }
@@ -110,6 +114,10 @@ impl Protocol for BedrockConverse {
 
     fn framing(&self) -> Framing {
         Framing::AwsEventStream
+    }
+
+    fn seals_thinking(&self, _request: &Request) -> bool {
+        true
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

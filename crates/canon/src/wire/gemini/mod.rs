@@ -68,6 +68,10 @@ impl Dialect for Gemini {
         seals::mentions(body, &SEALS)
     }
 
+    fn shows_seals(&self, _request: &Request) -> bool {
+        true
+    }
+
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
         response::encode(answer, terms)
     }

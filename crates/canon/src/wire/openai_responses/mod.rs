@@ -62,6 +62,10 @@ impl Dialect for OpenAiResponses {
         seals::mentions(body, &SEALS)
     }
 
+    fn shows_seals(&self, request: &Request) -> bool {
+        request::asks_for_seals(request)
+    }
+
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
         response::encode(answer, terms)
     }
@@ -101,6 +105,10 @@ impl Protocol for OpenAiResponses {
             let thinking = || seals::text(fields, "type").filter(|kind| *kind == "reasoning");
             seals::text(fields, "encrypted_content").or_else(|| thinking().and_then(|_| seals::text(fields, "id")))
         })
+    }
+
+    fn seals_thinking(&self, request: &Request) -> bool {
+        request::asks_for_seals(request)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

@@ -6,7 +6,7 @@ use super::one::tokens_of;
 use super::product::{ProductLive, Reserved};
 use crate::clock::{self, Clock};
 use crate::upstream::Timing;
-use canon::{Facets, Fault, FaultKind, Usage};
+use canon::{Facets, Fault, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
 use policy::limit::{Full, Place};
 use policy::{Counts, Leg, NanoUsd, Product, Tariff, Tick, Wall};
@@ -67,9 +67,6 @@ pub(crate) struct Flight {
     tariff: Arc<Tariff>,
     /// When it was asked for, which sets its price.
     asked: Wall,
-    /// What a prompt of this size costs: what a call costs at least that was heard out and says nothing more.
-    prompt: NanoUsd,
-    expected: NanoUsd,
     clock: Clock,
     begun: Tick,
     /// Whether the answer has begun.
@@ -107,8 +104,6 @@ impl Flight {
             money: None,
             tariff: Arc::clone(tariff),
             asked: clock::wall(),
-            prompt: NanoUsd::ZERO,
-            expected: leg.expected,
             clock,
             begun: now,
             answers: false,
@@ -121,8 +116,6 @@ impl Flight {
         for party in &line.parties {
             flight.tickets.parties.push(party.guard.admit(now, force).ok_or(NotNow::Breaker)?);
         }
-        let prompt = Counts { input: facets.input_tokens, ..Counts::default() };
-        flight.prompt = tariff.cost(flight.asked, &prompt, facets.service_tier.as_deref());
         Ok(flight)
     }
 
@@ -151,7 +144,7 @@ impl Flight {
         self.settle((Outcome::Success, Outcome::Success), Some(usage));
     }
 
-    /// The call failed, before or after the answer had begun; `usage` is what was reported till then.
+    /// The call failed, before or after the answer had begun; `usage` is what it is taken to have used.
     pub(crate) fn failed(mut self, fault: &Fault, usage: Option<&Usage>) {
         let now = self.clock.tick();
         let (level, outcome) = verdict(fault);
@@ -168,11 +161,12 @@ impl Flight {
                 party.guard.note(fault, now);
             }
         }
-        // Whoever refused the call or was never reached charges nothing; whoever was slow may charge for the prompt.
-        if !self.answers && !matches!(fault.kind, FaultKind::FirstTokenTimeout | FaultKind::Deadline) {
-            self.prompt = NanoUsd::ZERO;
-        }
         self.settle(outcomes, usage);
+    }
+
+    /// The call was given up, which says nothing about the deployment; `usage` as above.
+    pub(crate) fn given_up(mut self, usage: Option<&Usage>) {
+        self.settle((Outcome::Neutral, Outcome::Neutral), usage);
     }
 
     fn settle(&mut self, (one, account): (Outcome, Outcome), usage: Option<&Usage>) {
@@ -195,17 +189,14 @@ impl Flight {
         self.pay(usage);
     }
 
-    /// Settles what the call cost: by the provider's counts, else by the estimate that says most.
+    /// Settles what the call cost, by the same counts as its row in the ledger. Whoever refused it or was never reached
+    /// charges nothing.
     fn pay(&mut self, usage: Option<&Usage>) {
-        let counts = usage.and_then(Counts::of);
+        let counts = usage.and_then(Counts::at_least);
         let class = usage.and_then(|usage| usage.service_tier.as_deref());
         if let Some(money) = self.money.take() {
-            let spent = match counts {
-                Some(counts) => self.tariff.cost(self.asked, &counts, class),
-                None if self.answers => self.expected,
-                None => self.prompt,
-            };
-            money.settle(spent, clock::wall());
+            let cost = |counts: Counts| self.tariff.cost(self.asked, &counts, class);
+            money.settle(counts.map_or(NanoUsd::ZERO, cost), clock::wall());
         }
         let used = counts.map(|counts| counts.input.saturating_add(counts.output));
         self.line.one.gate.leave(self.place.take(), used.or((!self.answers).then_some(0)), self.tokens);

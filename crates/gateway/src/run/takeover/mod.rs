@@ -13,6 +13,7 @@ mod tests;
 
 pub(crate) use ask::Continuation;
 
+use crate::tap::entry::Heard;
 use canon::event::{Finish, PartId, PartKind};
 use canon::request::OutputFormat;
 use canon::{Event, Fault, FaultKind, Request, Usage, WireId};
@@ -32,6 +33,8 @@ pub(crate) struct Takeover {
     before: Usage,
     /// Usage of this leg.
     leg: Usage,
+    /// Bytes of words, thinking and arguments of this leg.
+    bytes: u64,
     /// The wire that the client's answer began on.
     origin: Option<WireId>,
     /// The leg that goes on; `None`: the first one still speaks.
@@ -97,9 +100,9 @@ impl Takeover {
         self.telling.finished
     }
 
-    /// Usage of the leg that speaks.
-    pub(crate) const fn leg_usage(&self) -> &Usage {
-        &self.leg
+    /// What was heard of the leg that speaks.
+    pub(crate) fn heard(&self) -> Heard {
+        Heard { usage: self.leg.clone(), bytes: Some(self.bytes) }
     }
 
     /// The leg that speaks says `event`; what the client is told is appended to `out`.
@@ -116,6 +119,9 @@ impl Takeover {
             }
             event => event,
         };
+        if let Event::Delta { text, .. } = &event {
+            self.bytes += text.len() as u64;
+        }
         let mut fits = Ok(());
         match (&mut self.second, &mut self.hold) {
             (Some(_), _) => fits = self.go_on_with(event, out),
@@ -135,13 +141,14 @@ impl Takeover {
         fits
     }
 
-    /// The leg that spoke broke off. What the next one is asked, in the place of `request`; `signs`: whether the
-    /// client's wire shows it proofs of the thinking.
+    /// The leg that spoke broke off. What the next one is asked, in the place of `request`; `shown`: whether the client
+    /// is shown the seals of thinking.
     ///
     /// # Errors
     /// Why the answer cannot be gone on with honestly.
-    pub(crate) fn broke(&mut self, request: &Request, signs: bool) -> Result<Continuation, &'static str> {
-        let signed = signs && self.origin == Some(canon::wire::anthropic_messages::ID);
+    pub(crate) fn broke(&mut self, request: &Request, shown: bool) -> Result<Continuation, &'static str> {
+        let origin = self.origin.and_then(|origin| canon::wire::protocol(origin.name()));
+        let sealed = shown && origin.is_some_and(|origin| origin.seals_thinking(request));
         let telling = &mut self.telling;
         if self.blind {
             return Err("the product's rules forbid it");
@@ -152,9 +159,10 @@ impl Takeover {
         if telling.parts.iter().any(|part| part.kind == Kind::Other) {
             return Err("part of it cannot be said by another model");
         }
-        let half_thought = |part: &Told| part.open && part.kind == Kind::Reasoning && !part.words.is_empty();
-        if signed && telling.parts.iter().any(half_thought) {
-            return Err("it broke off within signed thinking");
+        let half_thought =
+            |part: &Told| part.open && !part.sealed && part.kind == Kind::Reasoning && !part.words.is_empty();
+        if sealed && telling.parts.iter().any(half_thought) {
+            return Err("it broke off within thinking that only its maker can seal");
         }
         let calls = telling.has_calls();
         if calls && telling.parts.last().is_some_and(|last| last.open && last.kind == Kind::Text) {
@@ -168,6 +176,7 @@ impl Takeover {
         let text = telling.text();
         let (leg, json) = (std::mem::take(&mut self.leg), request.output != OutputFormat::Text);
         self.before = sum(&self.before, &leg);
+        self.bytes = 0;
         self.hold = self.hold.as_ref().map(|_| Hold::default());
         self.second = Some(Second {
             way: Way::Instruct,
@@ -237,7 +246,7 @@ impl Takeover {
             PartKind::Reasoning { .. } if has_calls || !text.is_empty() => Fate::Drop,
             PartKind::Reasoning { .. } => match self.telling.parts.last() {
                 None => self.begin(kind, out),
-                Some(last) if last.open && last.kind == Kind::Reasoning => {
+                Some(last) if last.open && !last.sealed && last.kind == Kind::Reasoning => {
                     let joiner = Joiner::new(last.words.clone(), Way::Anew);
                     Fate::Join { joiner, at: Some(last.at), kind }
                 }

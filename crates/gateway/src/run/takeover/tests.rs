@@ -207,11 +207,56 @@ fn what_cannot_be_honest_is_refused() {
         takeover.event(event, &mut out).expect("fits");
     }
     assert!(takeover.broke(&request(), true).is_err(), "signed thinking, half sent");
-    assert!(takeover.broke(&request(), false).is_ok(), "on a wire that shows no proof it is only thinking");
+    assert!(takeover.broke(&request(), false).is_ok(), "on a wire that shows no seal it is only thinking");
     let mut several = request();
     several.sampling.n = Some(2);
     assert!(Takeover::new(false).broke(&several, false).is_err());
     assert!(Takeover::never().broke(&request(), false).is_err());
+}
+
+#[test]
+fn half_a_thought_is_refused_wherever_its_seal_is_still_to_come() {
+    let mut thinks = request();
+    thinks.reasoning = Some(canon::request::Reasoning::default());
+    let says = |wire: &str, kind: PartKind, sealed: bool| {
+        let (mut takeover, mut out) = (Takeover::new(false), Vec::new());
+        let origin = canon::wire::protocol(wire).map(canon::wire::Protocol::id);
+        let seal = canon::Seal { data: "s".to_owned(), redacted: false, signer: None };
+        let mut events = vec![
+            Event::Start(Head { origin, ..Head::default() }),
+            Event::PartStart { at: 0, choice: 0, kind },
+            Event::Delta { at: 0, text: "hm".to_owned(), logprobs: Vec::new() },
+        ];
+        events.extend(sealed.then_some(Event::Seal { at: 0, seal }));
+        events.into_iter().for_each(|event| takeover.event(event, &mut out).expect("fits"));
+        takeover
+    };
+    let thinking = || PartKind::Reasoning { summary: false };
+    for (wire, seals) in [
+        ("anthropic-messages", true),
+        ("bedrock-converse", true),
+        ("openai-responses", true),
+        ("gemini", false),
+        ("openai-chat", false),
+        ("cohere-v2", false),
+    ] {
+        assert_eq!(says(wire, thinking(), false).broke(&thinks, true).is_err(), seals, "{wire}");
+        assert!(says(wire, thinking(), true).broke(&thinks, true).is_ok(), "{wire}: with its seal it is whole");
+        // Where nobody asked for the ciphertext, nobody waits for it.
+        assert_eq!(says(wire, thinking(), false).broke(&request(), true).is_err(), seals && wire != "openai-responses");
+    }
+    // What is sealed is never added to: the words go on in a part of their own.
+    let mut takeover = says("gemini", PartKind::Text, true);
+    takeover.broke(&thinks, true).expect("it can be gone on with");
+    takeover.prefilled();
+    let mut heard = Vec::new();
+    for event in answer(&[Part::text(" and so on.")]) {
+        takeover.event(event, &mut heard).expect("fits");
+    }
+    let starts = heard.iter().filter(|event| matches!(event, Event::PartStart { .. })).count();
+    let first = heard.iter().position(|event| matches!(event, Event::PartEnd { at: 0 }));
+    let words = heard.iter().position(|event| matches!(event, Event::Delta { at: 1, .. }));
+    assert!(starts == 1 && first < words && first.is_some(), "{heard:?}");
 }
 
 #[test]

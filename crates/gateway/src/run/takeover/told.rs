@@ -14,6 +14,8 @@ pub(super) struct Told {
     pub(super) words: String,
     /// Whether it has not ended.
     pub(super) open: bool,
+    /// Whether the client has its seal: it is whole, whatever its end says.
+    pub(super) sealed: bool,
 }
 
 /// What a part is, as far as a takeover cares.
@@ -65,7 +67,7 @@ impl Telling {
                     }
                     PartKind::Refusal | PartKind::Media(_) | PartKind::Native(_) => Kind::Other,
                 };
-                self.parts.push(Told { at: *at, kind, words: String::new(), open: true });
+                self.parts.push(Told { at: *at, kind, words: String::new(), open: true, sealed: false });
             }
             Event::Delta { at, text, .. } => {
                 if let Some(part) = self.part(*at) {
@@ -77,13 +79,14 @@ impl Telling {
                     part.open = false;
                 }
             }
+            Event::Seal { at, .. } => {
+                if let Some(part) = self.part(*at) {
+                    part.sealed = true;
+                }
+            }
             Event::Finish(_) => self.finished = true,
             Event::Start(_) => self.started = true,
-            Event::Usage(_)
-            | Event::Citation { .. }
-            | Event::Seal { .. }
-            | Event::PartExtras { .. }
-            | Event::Native { .. } => {}
+            Event::Usage(_) | Event::Citation { .. } | Event::PartExtras { .. } | Event::Native { .. } => {}
         }
     }
 
@@ -106,8 +109,8 @@ impl Telling {
         self.parts.iter_mut().filter(|part| matches!(part.kind, Kind::Call { owed: true, .. }))
     }
 
-    /// The part that is open, if it is the last one and of `kind`.
+    /// The part that can be gone on with, if it is the last one and of `kind`: a seal speaks for its own words only.
     pub(super) fn open_last(&self, kind: &Kind) -> Option<PartId> {
-        self.parts.last().filter(|part| part.open && part.kind == *kind).map(|part| part.at)
+        self.parts.last().filter(|part| part.open && !part.sealed && part.kind == *kind).map(|part| part.at)
     }
 }

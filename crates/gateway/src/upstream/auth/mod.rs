@@ -10,11 +10,11 @@ mod sigv4;
 mod token;
 
 use super::backend::BoxFuture;
+use super::trace::Outgoing;
 use super::transport::Transport;
 use bytes::Bytes;
 use canon::Fault;
 use http::{HeaderMap, Request};
-use http_body_util::Full;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,7 +101,7 @@ pub enum Proof {
 /// Proves each call.
 pub trait Sign: Send + Sync {
     /// Adds the proof to `request`, whose body is `body`.
-    fn sign<'a>(&'a self, request: &'a mut Request<Full<Bytes>>, body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>>;
+    fn sign<'a>(&'a self, request: &'a mut Request<Outgoing>, body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>>;
     /// The provider did not believe the last proof (401): whatever was kept for it is thrown away. Whether another can be
     /// made.
     fn disbelieved(&self) -> bool {

@@ -8,12 +8,12 @@ use super::{Identity, Proof, Scheme, Sign};
 use crate::clock;
 use crate::sigv4::{ALGORITHM, Scope, canonical, names, signature, stamp};
 use crate::upstream::backend::BoxFuture;
+use crate::upstream::trace::Outgoing;
 use crate::upstream::transport::Transport;
 use bytes::Bytes;
 use canon::{Fault, FaultKind};
 use http::Request;
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
-use http_body_util::Full;
 
 /// The service that Bedrock's model calls are signed for.
 const SERVICE: &str = "bedrock";
@@ -57,7 +57,7 @@ struct Signer {
 }
 
 impl Sign for Signer {
-    fn sign<'a>(&'a self, request: &'a mut Request<Full<Bytes>>, body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>> {
+    fn sign<'a>(&'a self, request: &'a mut Request<Outgoing>, body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>> {
         let signed = self.signed(request, body, &stamp(clock::unix_micros() / 1_000_000));
         Box::pin(std::future::ready(signed))
     }
@@ -65,7 +65,7 @@ impl Sign for Signer {
 
 impl Signer {
     /// Adds the signature of `request` at `time`, `YYYYMMDDTHHMMSSZ`.
-    fn signed(&self, request: &mut Request<Full<Bytes>>, body: &[u8], time: &str) -> Result<(), Fault> {
+    fn signed(&self, request: &mut Request<Outgoing>, body: &[u8], time: &str) -> Result<(), Fault> {
         let authority = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let headers = request.headers_mut();
         headers.insert(HOST, value(&authority)?);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn signature(method: Method, uri: &str, content: Option<&str>, body: &str) -> String {
-        let mut request = Request::new(Full::new(Bytes::from(body.to_owned())));
+        let mut request = Request::new(Outgoing::from(Bytes::from(body.to_owned())));
         (*request.method_mut(), *request.uri_mut()) = (method, uri.parse().expect("an address"));
         if let Some(content) = content {
             request.headers_mut().insert("content-type", HeaderValue::from_str(content).expect("a header"));

@@ -4,6 +4,7 @@
 use super::Sign;
 use super::header::value;
 use crate::upstream::backend::BoxFuture;
+use crate::upstream::trace::Outgoing;
 use crate::upstream::transport::Transport;
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use canon::{Fault, FaultKind};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ impl Tokens {
     async fn ask(&self) -> Result<(HeaderValue, Duration), Fault> {
         let pairs: Vec<String> =
             (self.form)()?.iter().map(|(name, value)| format!("{name}={}", form_encoded(value))).collect();
-        let mut request = Request::new(Full::new(Bytes::from(pairs.join("&"))));
+        let mut request = Request::new(Outgoing::from(Bytes::from(pairs.join("&"))));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -137,7 +138,7 @@ impl Tokens {
 }
 
 impl Sign for Tokens {
-    fn sign<'a>(&'a self, request: &'a mut Request<Full<Bytes>>, _body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>> {
+    fn sign<'a>(&'a self, request: &'a mut Request<Outgoing>, _body: &'a Bytes) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let header = self.header().await?;
             request.headers_mut().insert(AUTHORIZATION, header);

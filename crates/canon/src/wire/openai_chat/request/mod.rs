@@ -18,6 +18,7 @@ use crate::facets::Peek;
 use crate::fields::BadField;
 use crate::wire::Edit;
 use crate::wire::look::{self, Look};
+use serde_json::{Map, Value};
 
 /// Looks into a body in place.
 pub(super) fn peek(body: &[u8]) -> Result<Peek, BadField> {
@@ -73,7 +74,7 @@ fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField>
     Ok(())
 }
 
-/// Asks for usage where the client did not say.
+/// Asks for usage where the client did not: what it costs must be known, whether the client wants to hear of it or not.
 pub(super) fn usage_edit(body: &[u8], peek: &Peek) -> Option<Edit> {
     if !peek.stream || peek.stream_usage {
         return None;
@@ -82,11 +83,8 @@ pub(super) fn usage_edit(body: &[u8], peek: &Peek) -> Option<Edit> {
         let open = body.iter().position(|byte| *byte == b'{')?;
         return Some((open + 1..open + 1, b"\"stream_options\":{\"include_usage\":true},".to_vec()));
     };
-    let options = body.get(at.clone())?.trim_ascii();
-    if memchr::memmem::find(options, b"\"include_usage\"").is_some() {
-        return None;
-    }
-    let rest = options.strip_prefix(b"{").unwrap_or(b"}").trim_ascii_start();
-    let comma: &[u8] = if rest == b"}" { b"" } else { b"," };
-    Some((at.clone(), [b"{\"include_usage\":true", comma, rest].concat()))
+    let said = serde_json::from_slice(body.get(at.clone())?).ok()?;
+    let mut options = if let Value::Object(options) = said { options } else { Map::new() };
+    options.insert("include_usage".to_owned(), true.into());
+    Some((at.clone(), Value::Object(options).to_string().into_bytes()))
 }

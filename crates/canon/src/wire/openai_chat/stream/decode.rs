@@ -20,6 +20,8 @@ pub(in crate::wire::openai_chat) struct Decoder {
     started: bool,
     next: PartId,
     choices: BTreeMap<u32, Choice>,
+    /// How many choices were asked for.
+    expected: u32,
     finished: bool,
 }
 
@@ -50,7 +52,13 @@ impl StreamDecoder for Decoder {
     }
 
     fn end(&mut self, out: &mut Vec<Event>) {
-        self.finish(out);
+        if self.choices.len() >= self.expected as usize {
+            self.finish(out);
+        }
+    }
+
+    fn expects(&mut self, choices: u32) {
+        self.expected = choices;
     }
 }
 

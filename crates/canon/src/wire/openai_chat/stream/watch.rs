@@ -15,6 +15,8 @@ pub(in crate::wire::openai_chat) struct Watch {
     seen: Seen,
     /// Choices seen: whether they have calls, and whether they have said why they stopped.
     choices: BTreeMap<u64, (bool, bool)>,
+    /// How many choices were asked for.
+    expected: u32,
 }
 
 impl Scan for Watch {
@@ -46,7 +48,12 @@ impl Scan for Watch {
     }
 
     fn close(&mut self) -> Option<&'static [u8]> {
-        self.is_complete().then_some(if self.seen.ended { b"".as_slice() } else { b"data: [DONE]\n\n" })
+        let all = self.seen.ended || self.choices.len() >= self.expected as usize;
+        (all && self.is_complete()).then_some(if self.seen.ended { b"".as_slice() } else { b"data: [DONE]\n\n" })
+    }
+
+    fn expects(&mut self, choices: u32) {
+        self.expected = choices;
     }
 }
 

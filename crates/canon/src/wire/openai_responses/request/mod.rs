@@ -7,7 +7,7 @@ mod settings;
 
 pub(super) use decode::decode;
 pub(super) use encode::{encode, is_instructions};
-pub(super) use settings::settings;
+pub(super) use settings::{asks_for_seals, settings};
 
 /// Pieces that answers share with requests.
 pub(super) mod pieces {

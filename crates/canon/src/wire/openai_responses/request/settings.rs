@@ -3,6 +3,7 @@
 use super::decode::{ENCRYPTED, LOGPROBS};
 use crate::Extras;
 use crate::request::{Effort, OutputFormat, Reasoning, Request, Sampling, Tool, ToolChoice};
+use crate::wire::openai_responses::ID;
 use crate::wire::openai_responses::items::HOME;
 use crate::wire::openai_responses::usage;
 use crate::wire::writer::{Writer, put};
@@ -209,13 +210,23 @@ fn encode_state(request: &Request, pen: &mut Writer, body: &mut Extras) {
     }
 }
 
+/// Whether thinking in the answer comes encrypted beside its words, to be sent back: as the client says at home, and
+/// abroad for everyone who asked for thinking.
+pub(in crate::wire::openai_responses) fn asks_for_seals(request: &Request) -> bool {
+    if request.origin == ID {
+        let include = request.extras.get(HOME).and_then(|home| home.get("include")).and_then(Value::as_array);
+        return include.is_some_and(|list| list.iter().any(|word| word == ENCRYPTED));
+    }
+    request.reasoning.as_ref().is_some_and(|asked| asked.effort != Some(Effort::None))
+}
+
 fn encode_include(request: &Request, home: &Extras, pen: &Writer, extras: &mut Extras, body: &mut Extras) {
     let mut include = Vec::new();
     if pen.home {
         // The whole list is kept in its order; what stands in the extras is there to be named abroad.
         extras.shift_remove("include");
         include = home.get("include").and_then(Value::as_array).cloned().unwrap_or_default();
-    } else if request.reasoning.as_ref().is_some_and(|asked| asked.effort != Some(Effort::None)) {
+    } else if asks_for_seals(request) {
         // What is not stored must be sent back by the client, or the next turn thinks from the start.
         include.push(ENCRYPTED.into());
     }
