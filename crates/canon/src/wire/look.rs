@@ -1,11 +1,11 @@
-//! Looking into a body in place: one pass over the top level, everything below is skipped, nothing is copied.
+//! Looking into a body in place: one pass, in which nothing is copied.
 
 use crate::facets::Peek;
 use crate::fields::BadField;
-use sonic_rs::{JsonValueTrait, LazyValue};
+use crate::wire::walk::{self, Piece};
 use std::ops::Range;
 
-/// Calls `see` with every top-level key of `body`, its raw value and the place where the value stands.
+/// Calls `see` with every top-level key of `body` and its value.
 ///
 /// # Errors
 /// When `body` is no JSON object.
@@ -13,21 +13,19 @@ pub(crate) fn top_level<'a>(
     body: &'a [u8],
     mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
-    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first != Some(&b'{') {
-        return Err(BadField::new("body", "must be a JSON object"));
-    }
     let text = std::str::from_utf8(body).map_err(|_| BadField::new("body", "must be UTF-8"))?;
-    if is_too_deep(body) {
-        return Err(BadField::new("body", format!("is nested more than {DEEPEST} levels deep")));
-    }
-    let start = text.as_ptr() as usize;
-    for entry in sonic_rs::to_object_iter(text) {
-        let (key, value) =
-            entry.map_err(|error| BadField::new("body", format!("is not valid JSON: {}", brief(&error))))?;
-        see(&key, Look { value, start })?;
-    }
-    Ok(())
+    walk::fields(text, |key, value| see(key, Look(value)))
+}
+
+/// Calls `see` with every item of the list that `value` is.
+///
+/// # Errors
+/// When it is no list.
+pub(crate) fn items<'a>(
+    value: &Look<'a>,
+    mut see: impl FnMut(Look<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    walk::items(value.0.raw, |item| see(Look(item)))
 }
 
 /// Looks at a request whose body names its model: what all such say alike is read here, every other field by `field`.
@@ -65,70 +63,31 @@ pub(crate) fn no_model() -> BadField {
     BadField::new("model", "is missing: name a model, an alias of your product, or `auto`")
 }
 
-/// Deepest nesting that is read: that of the full reader, which follows. Parsers recurse; deeper bodies would take the
-/// process's stack.
-const DEEPEST: usize = 127;
-
-/// Whether lists and objects are nested deeper than [`DEEPEST`]. Strings, most of any body, are jumped over.
-fn is_too_deep(body: &[u8]) -> bool {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(byte) = body.get(at) {
-        at += 1;
-        match byte {
-            b'"' => at = end_of_string(body, at),
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEEPEST {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-/// One past the quote that ends the string whose first byte is at `from`.
-fn end_of_string(body: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(found) = body.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if body.get(at) == Some(&b'"') {
-            return at + 1;
-        }
-        at += 2;
-    }
-    body.len()
-}
-
-/// The first line of a parser's complaint, without its excerpt of the body.
-fn brief(error: &sonic_rs::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
-}
-
 /// One value, unread.
-pub(crate) struct Look<'a> {
-    value: LazyValue<'a>,
-    start: usize,
-}
+pub(crate) struct Look<'a>(Piece<'a>);
 
-impl Look<'_> {
-    /// The value's bytes.
-    pub(crate) fn raw(&self) -> &str {
-        self.value.as_raw_str()
+impl<'a> Look<'a> {
+    /// The value's text.
+    pub(crate) const fn raw(&self) -> &'a str {
+        self.0.raw
     }
 
     /// Where in the body the value stands.
-    pub(crate) fn range(&self) -> Range<usize> {
-        let raw = self.raw();
-        let from = (raw.as_ptr() as usize).wrapping_sub(self.start);
-        from..from + raw.len()
+    pub(crate) const fn range(&self) -> Range<usize> {
+        self.0.at..self.0.at + self.0.raw.len()
     }
 
     /// Whether it is null.
     pub(crate) fn is_null(&self) -> bool {
-        self.value.is_null()
+        self.raw() == "null"
+    }
+
+    /// Calls `see` with every field of the object that it is.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub(crate) fn fields(&self, mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>) -> Result<(), BadField> {
+        walk::fields(self.raw(), |key, value| see(key, Look(value)))
     }
 
     /// The value as a string.
@@ -136,15 +95,20 @@ impl Look<'_> {
         if self.is_null() {
             return Ok(None);
         }
-        self.value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| BadField::new(key, "must be a string"))
+        let plain = self.raw().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match plain {
+            Some(text) if !text.contains('\\') => Ok(Some(text.to_owned())),
+            _ => serde_json::from_str(self.raw()).map(Some).map_err(|_| BadField::new(key, "must be a string")),
+        }
     }
 
     /// The value as a truth value; null is false.
     pub(crate) fn flag(&self, key: &str) -> Result<bool, BadField> {
-        if self.is_null() {
-            return Ok(false);
+        match self.raw() {
+            "true" => Ok(true),
+            "false" | "null" => Ok(false),
+            _ => Err(BadField::new(key, "must be true or false")),
         }
-        self.value.as_bool().ok_or_else(|| BadField::new(key, "must be true or false"))
     }
 
     /// The value as a whole number.
@@ -152,11 +116,12 @@ impl Look<'_> {
         if self.is_null() {
             return Ok(None);
         }
-        if let Some(number) = self.value.as_u64() {
+        if let Ok(number) = self.raw().parse() {
             return Ok(Some(number));
         }
+        let number: Option<f64> = serde_json::from_str(self.raw()).ok();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked: whole and in range")]
-        let number = self.value.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 9.0e15).map(|n| n as u64);
+        let number = number.filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 9.0e15).map(|n| n as u64);
         number.map(Some).ok_or_else(|| BadField::new(key, "must be a whole number, 0 or more"))
     }
 
@@ -166,10 +131,12 @@ impl Look<'_> {
         !self.is_null() && !inner.trim().is_empty()
     }
 
-    /// Whether the raw value holds `word` as a whole JSON string (quotes included, so text that merely mentions it,
-    /// where quotes are escaped, does not count).
+    /// Whether the value's text holds `quoted`, which begins with a whole JSON string (quotes included, so text that
+    /// merely mentions it, where quotes are escaped, does not count).
     pub(crate) fn mentions(&self, quoted: &str) -> bool {
-        memchr::memmem::find(self.raw().as_bytes(), quoted.as_bytes()).is_some()
+        let word = quoted.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+        let may = word.is_none_or(|(word, _)| self.0.words.may_hold(word.as_bytes()));
+        may && memchr::memmem::find(self.raw().as_bytes(), quoted.as_bytes()).is_some()
     }
 }
 
@@ -201,20 +168,4 @@ pub fn splice(body: &[u8], mut edits: Vec<Edit>) -> Vec<u8> {
     }
     out.extend_from_slice(body.get(from..).unwrap_or_default());
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_too_deep_is_refused_before_it_is_walked_over() {
-        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
-        let look = |text: &str| top_level(text.as_bytes(), |_, _| Ok(()));
-        assert!(look(&nested(DEEPEST - 1)).is_ok());
-        assert!(look(&nested(DEEPEST)).is_err());
-        assert!(look(&format!("{{\"a\":{}", "[{\"b\":".repeat(200_000))).is_err());
-        // Brackets and escaped quotes in words are words.
-        assert!(look(&format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(300), "{".repeat(300))).is_ok());
-    }
 }

@@ -14,6 +14,7 @@ mod quirks;
 mod seals;
 mod traits;
 mod turns;
+mod walk;
 mod writer;
 
 pub mod anthropic_messages;

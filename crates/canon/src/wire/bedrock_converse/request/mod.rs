@@ -54,7 +54,7 @@ fn setting(key: &str, value: &Look<'_>, facets: &mut Facets) -> Result<(), BadFi
             facets.reasoning |= asked && !value.mentions("\"disabled\"");
         }
         "inferenceConfig" if !value.is_null() => {
-            look::top_level(value.raw().as_bytes(), |key, value| {
+            value.fields(|key, value| {
                 if key == "maxTokens" {
                     facets.max_output_tokens = value.whole("inferenceConfig.maxTokens")?;
                 }

@@ -61,10 +61,10 @@ fn field(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField> {
         "serviceTier" | "service_tier" => facets.service_tier = look::class(value.string(key)?),
         "cachedContent" | "cached_content" => facets.state = !value.is_null(),
         "generationConfig" | "generation_config" if !value.is_null() => {
-            look::top_level(value.raw().as_bytes(), |key, value| setting(key, &value, peek))?;
+            value.fields(|key, value| setting(key, &value, peek))?;
         }
         "generateContentRequest" | "generate_content_request" => {
-            look::top_level(value.raw().as_bytes(), |key, value| {
+            value.fields(|key, value| {
                 // A place inside is no place in the body.
                 field(key, &value, peek).map(|()| peek.model_at = None)
             })?;
@@ -84,7 +84,7 @@ fn setting(key: &str, value: &Look<'_>, peek: &mut Peek) -> Result<(), BadField>
             facets.structured |= !value.is_null();
         }
         "thinkingConfig" | "thinking_config" if !value.is_null() => {
-            look::top_level(value.raw().as_bytes(), |key, value| {
+            value.fields(|key, value| {
                 facets.reasoning |= match key {
                     "thinkingBudget" | "thinking_budget" => !matches!(value.raw(), "0" | "null"),
                     "thinkingLevel" | "thinking_level" => !value.is_null(),

@@ -80,10 +80,9 @@ impl Watch {
         if value.is_null() {
             return Ok(note);
         }
-        for item in sonic_rs::to_array_iter(value.raw()) {
-            let item = item.map_err(|_| BadField::new("candidates", "are not valid JSON"))?;
+        look::items(value, |item| {
             let (mut index, mut word, mut calls) = (0, None, false);
-            look::top_level(item.as_raw_str().as_bytes(), |key, value| {
+            item.fields(|key, value| {
                 match key {
                     "index" => index = value.whole(key)?.unwrap_or(0),
                     "finishReason" => word = value.string(key)?,
@@ -105,7 +104,8 @@ impl Watch {
                     self.seen.stop = Some(reason);
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(note)
     }
 }

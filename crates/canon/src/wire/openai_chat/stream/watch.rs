@@ -3,8 +3,9 @@
 use crate::fault::{Fault, FaultKind};
 use crate::fields::BadField;
 use crate::frame::Frame;
+use crate::wire::look::{self, Look};
 use crate::wire::openai_chat::{fault, response, usage::decode_usage};
-use crate::wire::{FrameNote, Scan, Seen, look};
+use crate::wire::{FrameNote, Scan, Seen};
 use memchr::memmem::find;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -104,12 +105,7 @@ impl Watch {
             match key {
                 "id" if first => self.seen.id = value.string(key)?,
                 "model" if first => self.seen.model = value.string(key)?,
-                "choices" if !value.is_null() => {
-                    for choice in sonic_rs::to_array_iter(value.raw()) {
-                        let choice = choice.map_err(|_| BadField::new("choices", "are not valid JSON"))?;
-                        self.choice(choice.as_raw_str().as_bytes())?;
-                    }
-                }
+                "choices" if !value.is_null() => look::items(&value, |choice| self.choice(&choice))?,
                 _ => {}
             }
             Ok(())
@@ -118,9 +114,9 @@ impl Watch {
         Ok(())
     }
 
-    fn choice(&mut self, raw: &[u8]) -> Result<(), BadField> {
+    fn choice(&mut self, choice: &Look<'_>) -> Result<(), BadField> {
         let (mut index, mut word, mut calls) = (0, None, false);
-        look::top_level(raw, |key, value| {
+        choice.fields(|key, value| {
             match key {
                 "index" => index = value.whole(key)?.unwrap_or(0),
                 "finish_reason" => word = value.string(key)?,
