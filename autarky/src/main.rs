@@ -1,6 +1,7 @@
 //! autarky: one binary between your products and every language model. Here is only the door: the command line is
 //! read and handed to the command's own file.
 
+mod admin;
 mod catalog;
 mod cmd;
 mod config;

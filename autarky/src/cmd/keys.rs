@@ -3,11 +3,13 @@
 use super::output::{self, Format};
 use crate::config;
 use crate::wiring;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use gateway::access::{SEED, aws_secret};
 use jiff::Timestamp;
 use ledger::keys::{self, Wish};
-use ledger::{Key, Sqlite, Store};
+use ledger::named::Named;
+use ledger::{Key, KeyKind, Quota, Sqlite, Store};
+use policy::NanoUsd;
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -48,6 +50,22 @@ enum Action {
         /// A network it may be used from, e.g. 10.0.0.0/8; repeat for more. Default: everywhere.
         #[arg(long = "network", value_name = "CIDR")]
         networks: Vec<String>,
+        #[command(flatten)]
+        limits: Limits,
+    },
+    /// Make a key of the admin API (`[admin]`) and show its secret, once.
+    Admin {
+        /// Who holds it.
+        name: String,
+        /// Whether it may only read.
+        #[arg(long)]
+        read_only: bool,
+        /// Days until it expires. Default: never.
+        #[arg(long, value_name = "DAYS")]
+        expires: Option<u32>,
+        /// A network it may be used from, e.g. 10.0.0.0/8; repeat for more. Default: everywhere.
+        #[arg(long = "network", value_name = "CIDR")]
+        networks: Vec<String>,
     },
     /// List the keys; secrets are not kept and cannot be shown.
     List,
@@ -71,6 +89,42 @@ enum Action {
     },
 }
 
+/// How much a key may use, besides what its product and its team may. Default: no limit of its own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Limits {
+    /// Requests in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    rpm: Option<u32>,
+    /// Tokens, in and out, in any 60 seconds.
+    #[arg(long, value_name = "N")]
+    tpm: Option<u64>,
+    /// Requests under way at the same time.
+    #[arg(long, value_name = "N")]
+    concurrent: Option<u32>,
+    /// US dollars per minute of the clock.
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    usd_minute: Option<NanoUsd>,
+    /// US dollars per day (UTC).
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    usd_day: Option<NanoUsd>,
+    /// US dollars per calendar month (UTC).
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    usd_month: Option<NanoUsd>,
+}
+
+impl Limits {
+    fn quota(self) -> Quota {
+        let nano = |usd: Option<NanoUsd>| usd.map(|usd| usd.0);
+        let Self { rpm, tpm, concurrent, usd_minute, usd_day, usd_month } = self;
+        let (nano_minute, nano_day, nano_month) = (nano(usd_minute), nano(usd_day), nano(usd_month));
+        Quota { rpm, tpm, concurrent, nano_minute, nano_day, nano_month }
+    }
+}
+
+fn dollars(text: &str) -> Result<NanoUsd, String> {
+    serde_json::from_str(text).map_err(|_| "write an amount in US dollars, such as `40` or `0.25`".to_owned())
+}
+
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let path = args.config.unwrap_or_else(config::paths::default_config);
     let checked = config::load(&path)?;
@@ -79,22 +133,26 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let store = Sqlite::open(&wiring::database(&data))?;
     let now = Timestamp::now().as_microsecond();
     match args.action {
-        Action::Create { product, name, team, expires, models, networks } => {
-            if checked.fleet.product_named(&product).is_none() {
-                let known: Vec<&str> = checked.fleet.products().iter().map(policy::Product::name).collect();
-                bail!("there is no product `{product}`; known: {}", known.join(", "));
-            }
-            let networks = networks.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        Action::Create { product, name, team, expires, models, networks, limits } => {
+            wiring::keys::belongs(&checked.fleet, &product, team.as_deref()).map_err(anyhow::Error::msg)?;
             let models = models.into_iter().map(Into::into).collect();
-            let expires = expires.map(|days| now + i64::from(days) * 86_400_000_000);
-            let wish = Wish { product, team, name, expires, models, networks };
+            let (networks, expires) = (cidrs(&networks)?, expires.map(|days| later(now, days)));
+            let quota = limits.quota();
+            let wish = Wish { kind: KeyKind::Product, product, team, name, expires, models, networks, quota };
+            let (key, secret) = keys::create(&store, wish, &random()?, now)?;
+            show_secret(&key, secret.reveal(), args.format);
+        }
+        Action::Admin { name, read_only, expires, networks } => {
+            let kind = if read_only { KeyKind::Viewer } else { KeyKind::Admin };
+            let (networks, expires) = (cidrs(&networks)?, expires.map(|days| later(now, days)));
+            let wish = Wish { kind, name, expires, networks, ..Wish::default() };
             let (key, secret) = keys::create(&store, wish, &random()?, now)?;
             show_secret(&key, secret.reveal(), args.format);
         }
         Action::List => list(&store, args.format)?,
         Action::Revoke { id } => {
             let key = keys::revoke(&store, &id, now)?;
-            output::line(format!("key `{}` of product `{}` is refused from now on", key.name, key.product));
+            output::line(format!("key `{}` {} is refused from now on", key.id, holder(&key)));
         }
         Action::Aws { id } => {
             if !store.keys()?.iter().any(|key| *key.id == *id) {
@@ -128,17 +186,34 @@ fn seed(file: &Path) -> anyhow::Result<[u8; SEED]> {
 }
 
 fn random() -> anyhow::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system gave no random numbers: {error}"))?;
-    Ok(bytes)
+    wiring::keys::random().map_err(anyhow::Error::msg)
+}
+
+fn cidrs(networks: &[String]) -> anyhow::Result<Vec<ledger::cidr::Cidr>> {
+    Ok(networks.iter().map(|text| text.parse()).collect::<Result<_, _>>()?)
+}
+
+fn later(now: i64, days: u32) -> i64 {
+    now.saturating_add(i64::from(days) * 86_400_000_000)
+}
+
+/// Whose key it is, for people.
+fn holder(key: &Key) -> String {
+    match key.kind {
+        KeyKind::Product => format!("of product `{}`", key.product),
+        KeyKind::Admin => format!("of the admin API, for `{}`", key.name),
+        KeyKind::Viewer => format!("of the admin API, for `{}` to read", key.name),
+    }
 }
 
 fn show_secret(key: &Key, secret: &str, format: Format) {
     match format {
-        Format::Json => output::line(json!({"id": *key.id, "product": *key.product, "secret": secret})),
+        Format::Json => {
+            output::line(json!({"id": *key.id, "kind": key.kind.name(), "product": product(key), "secret": secret}))
+        }
         Format::Text => {
             output::line(secret);
-            output::note(format!("key `{}` of product `{}`; this is shown once, keep it now", key.id, key.product));
+            output::note(format!("key `{}` {}; this is shown once, keep it now", key.id, holder(key)));
         }
     }
 }
@@ -154,22 +229,48 @@ fn list(store: &dyn Store, format: Format) -> anyhow::Result<()> {
         output::note("no keys yet: `autarky keys create PRODUCT` makes one");
     }
     for key in keys {
+        let team = key.team.as_deref().unwrap_or("-");
         let state = match (key.revoked, key.expires) {
             (Some(at), _) => format!("revoked {}", day(at)),
             (None, Some(at)) => format!("until {}", day(at)),
             (None, None) => "good".to_owned(),
         };
-        output::line(format!("{}  {}…  {:<16} {:<16} {state}", key.id, key.prefix, key.product, key.name));
+        output::line(format!(
+            "{}  {:<16} {:<16} {:<12} {:<16} {state}",
+            key.id,
+            format!("{}…", key.prefix),
+            owner(&key),
+            team,
+            key.name
+        ));
     }
     Ok(())
 }
 
 fn as_json(key: &Key) -> Value {
     json!({
-        "id": *key.id, "prefix": *key.prefix, "product": *key.product, "name": *key.name, "team": key.team.as_deref(),
+        "id": *key.id, "line": *key.line, "kind": key.kind.name(), "prefix": *key.prefix, "product": product(key), "name": *key.name, "team": key.team.as_deref(),
         "created": when(key.created), "expires": key.expires.map(when), "revoked": key.revoked.map(when),
         "models": key.models.iter().map(|model| model.to_string()).collect::<Vec<_>>(),
         "networks": key.networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "limits": limits(&key.quota),
+    })
+}
+
+/// The product of a product's key.
+fn product(key: &Key) -> Option<&str> {
+    (key.kind == KeyKind::Product).then_some(&*key.product)
+}
+
+fn owner(key: &Key) -> &str {
+    product(key).unwrap_or_else(|| key.kind.name())
+}
+
+fn limits(quota: &Quota) -> Value {
+    let usd = |nano: Option<u64>| nano.map(NanoUsd);
+    json!({
+        "rpm": quota.rpm, "tpm": quota.tpm, "concurrent": quota.concurrent, "usd_minute": usd(quota.nano_minute),
+        "usd_day": usd(quota.nano_day), "usd_month": usd(quota.nano_month),
     })
 }
 

@@ -11,12 +11,12 @@ mod house;
 mod keys;
 mod output;
 mod reference;
-mod register;
+pub(crate) mod register;
 mod serve;
 mod state;
 mod whatif;
 mod why;
-mod window;
+pub(crate) mod window;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -41,7 +41,7 @@ struct Common {
 
 /// Where the register is written.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// The configuration. Default: ./autarky.toml, else the one in your configuration folder.
     #[arg(long, short, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -49,6 +49,13 @@ pub(super) struct Files {
     /// beside the configuration, if it is there.
     #[arg(long, value_name = "FILE")]
     register: Option<PathBuf>,
+}
+
+impl Files {
+    /// The configuration `config`, and what is declared beside it.
+    pub(crate) fn of(config: PathBuf) -> Self {
+        Self { config: Some(config), register: None }
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -71,7 +78,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Today in UTC.
-pub(super) fn today() -> Day {
+pub(crate) fn today() -> Day {
     Day::of(Wall::from_unix(clock::unix_micros().div_euclid(1_000_000)))
 }
 

@@ -1,8 +1,10 @@
 //! `autarky serve`: opens what a server needs, in order, and serves until it is told to stop.
 
 use super::output;
+use crate::admin::{self, Admin};
 use crate::config::{self, Checked, Problems, paths};
 use crate::wiring::house::HouseBackend;
+use crate::wiring::reload::{self, Reloader};
 use crate::wiring::{self, Parts};
 use anyhow::Context;
 use gateway::access::Access;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -110,31 +113,37 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
         u64::from_le_bytes(random),
     )?;
     let journal = Arc::new(journal);
-    let feeder = Feeder::start(&journal, store.clone(), FeederOptions::default())?;
+    let feeder = Arc::new(Feeder::start(&journal, store.clone(), FeederOptions::default())?);
     let turns = Arc::new(state::Sqlite::open(&wiring::state::database(&data))?);
 
     let drain = Duration::from_secs(checked.server.drain_s);
+    let admin = listen_for_admin(checked.admin.listen).await;
     let parts = Parts::new(HouseBackend::new(&checked.house, &paths::cache())?);
     let house = Arc::clone(&parts.house);
     let setup = wiring::setup(checked, &parts, None)?;
     // What was spent before is known once the last process's journal is fed.
     feeder.flush(LAST_FEED)?;
-    wiring::money::restore(&setup, &*store)?;
+    setup.live.keep_keys(&ring);
+    wiring::money::restore(&setup, &ring, &*store)?;
     let has_house = setup.fleet.deployments().iter().any(|deployment| deployment.house);
     let readiness = house.readiness(has_house);
-    let ring = Arc::new(ring);
-    let access = Access::new(Arc::clone(&ring), wiring::aws_seed(&data));
+    let access = Access::new(Arc::new(ring), wiring::aws_seed(&data));
     let kept = Turns::new(Arc::clone(&turns) as Arc<dyn state::Store>);
     let readiness = Box::new(readiness);
     let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, Clock::default(), readiness));
     wiring::state::watch(&gateway, turns);
-    wiring::keys::watch(&gateway, database, ring);
-    wiring::reload::watch(&gateway, parts, path.clone())?;
+    wiring::keys::watch(&gateway, database);
+    let reloader = Arc::new(Reloader::new(&gateway, parts, path.clone()));
+    reload::watch(&reloader)?;
     if has_house {
         house.prepare(&gateway.tasks);
     }
     stop_on_signals(&gateway)?;
-    greet(address, &path);
+    greet(address, admin.as_ref().map(|(_, address)| *address), &path);
+    if let Some((socket, _)) = admin {
+        let (gateway, feeder, config) = (Arc::clone(&gateway), Arc::clone(&feeder), path);
+        admin::serve(Arc::new(Admin { gateway, store, feeder, reloader, config }), socket);
+    }
 
     listener.serve(Arc::clone(&gateway), drain).await;
     gateway.tasks.stop();
@@ -146,6 +155,17 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The socket of the admin API and its address. Products are answered also where it cannot be had.
+async fn listen_for_admin(wanted: Option<SocketAddr>) -> Option<(TcpListener, SocketAddr)> {
+    let wanted = wanted?;
+    let bound = TcpListener::bind(wanted).await.and_then(|socket| socket.local_addr().map(|address| (socket, address)));
+    bound
+        .inspect_err(
+            |error| tracing::error!(%error, address = %wanted, "there is no admin API: choose another `admin.listen`"),
+        )
+        .ok()
 }
 
 fn stop_on_signals(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
@@ -163,12 +183,14 @@ fn stop_on_signals(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn greet(address: SocketAddr, config: &Path) {
+fn greet(address: SocketAddr, admin: Option<SocketAddr>, config: &Path) {
+    let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/admin/health"));
     output::line(format!(
         "autarky {} listens on http://{address}\n\n  curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"auto\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}}]}}'\n\n  \
          configuration  {}   (read again on every change)\n  \
          metrics        http://{address}/metrics\n  \
+         admin API      {admin}\n  \
          console        will be at http://{address}/console in a later version",
         env!("CARGO_PKG_VERSION"),
         config.display(),

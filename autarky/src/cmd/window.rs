@@ -14,10 +14,10 @@ use std::time::Duration;
 
 /// Microseconds back; `None`: everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Since(pub(super) Option<Duration>);
+pub(crate) struct Since(pub(crate) Option<Duration>);
 
 /// All of it.
-pub(super) struct Window {
+pub(crate) struct Window {
     pub(super) checked: Checked,
     pub(super) register: Register,
     pub(super) flows: Vec<Flow>,
@@ -31,7 +31,7 @@ impl Window {
     ///
     /// # Errors
     /// A file has errors, or the ledger refuses.
-    pub(super) fn read(files: &Files, since: Since, day: Day) -> anyhow::Result<Self> {
+    pub(crate) fn read(files: &Files, since: Since, day: Day) -> anyhow::Result<Self> {
         let (checked, register) = register::read(files)?;
         let data = wiring::data_folder(&checked.server);
         let path = wiring::database(&data);
@@ -49,7 +49,7 @@ impl Window {
     }
 
     /// As a report's inputs.
-    pub(super) fn inputs(&self) -> Inputs<'_> {
+    pub(crate) fn inputs(&self) -> Inputs<'_> {
         Inputs {
             flows: &self.flows,
             register: &self.register,
@@ -95,7 +95,7 @@ pub(super) fn keep(data: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> 
 }
 
 /// Reads `30d`, `12h`, `90m` or `all`.
-pub(super) fn since(text: &str) -> Result<Since, String> {
+pub(crate) fn since(text: &str) -> Result<Since, String> {
     if text == "all" {
         return Ok(Since(None));
     }

@@ -1,6 +1,6 @@
 //! The configuration as meant: every name looked up, every default filled in. What wiring builds from.
 
-use super::file::{HouseFile, ServerFile, StateFile};
+use super::file::{AdminFile, HouseFile, ServerFile, StateFile};
 use super::place::Problem;
 use gateway::upstream::remote::RemoteConfig;
 use policy::Fleet;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub(crate) struct Checked {
     /// The process.
     pub(crate) server: ServerFile,
+    /// The admin API.
+    pub(crate) admin: AdminFile,
     /// Kept turns.
     pub(crate) state: StateFile,
     /// The model inside.

@@ -98,6 +98,13 @@ impl Converter<'_> {
         if file.product.is_empty() {
             self.fail(&[], "there is no product: nobody could call", "add `[product.default]` with `anonymous = true`");
         }
+        if file.admin.listen.is_some_and(|listen| listen == file.server.listen && listen.port() != 0) {
+            self.fail(
+                &["admin", "listen"],
+                format!("the admin API and clients have the same address, `{}`", file.server.listen),
+                "give the admin API a port of its own",
+            );
+        }
         for (name, rules) in &file.product {
             if rules.anonymous && !file.server.listen.ip().is_loopback() {
                 let message =
@@ -134,6 +141,7 @@ impl Converter<'_> {
         known::warn(&fleet, now, &mut tell);
         Some(Checked {
             server: file.server,
+            admin: file.admin,
             state: file.state,
             house: file.house,
             fleet: Arc::new(fleet),

@@ -17,6 +17,8 @@ use std::path::PathBuf;
 pub(crate) struct ConfigFile {
     /// The process itself.
     pub(crate) server: ServerFile,
+    /// The admin API.
+    pub(crate) admin: AdminFile,
     /// What is kept of conversations for clients that expect it.
     pub(crate) state: StateFile,
     /// The model inside.
@@ -62,6 +64,16 @@ impl Default for ServerFile {
             unknown_usd_per_million: 100.0,
         }
     }
+}
+
+/// The admin API: keys, usage, budgets, plans and reloads over HTTP, never on the address for clients. Read at start.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdminFile {
+    /// Address and port. Empty: there is none. Its answers are not encrypted: on another address than loopback put
+    /// something that is in front of it. Whoever asks needs a key made by `autarky keys admin`; as long as none was ever
+    /// made, this machine itself may read.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// What is kept of conversations for clients that expect it: the answers, inputs and conversations of OpenAI Responses.

@@ -2,6 +2,7 @@
 //! faults, metrics, ledger fields, wires and providers. Pure: pages are text, and the same binary always writes the same.
 //! Never here: a word about a thing that its code could say itself.
 
+mod admin;
 mod cli;
 mod config;
 mod faults;
@@ -29,6 +30,8 @@ pub(crate) struct Page {
 pub(crate) fn pages(command: &clap::Command) -> Result<Vec<Page>, toml::de::Error> {
     let page = |name, text| Page { name, text };
     Ok(vec![
+        page("admin.md", admin::page()),
+        page("admin.openapi.json", admin::document()),
         page("cli.md", cli::page(command)),
         page("config.md", config::page()),
         page("config.schema.json", config::schema()),

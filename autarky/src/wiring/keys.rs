@@ -2,7 +2,8 @@
 //! that is down changes nothing: the keys as last read stay good.
 
 use gateway::setup::Gateway;
-use ledger::{KeyRing, Sqlite};
+use ledger::Sqlite;
+use policy::{Fleet, Product};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,33 +12,26 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the gateway's keys fresh until it stops.
-pub(crate) fn watch(gateway: &Arc<Gateway>, database: PathBuf, first: Arc<KeyRing>) {
+pub(crate) fn watch(gateway: &Arc<Gateway>, database: PathBuf) {
     let watched = Arc::clone(gateway);
     gateway.tasks.spawn(async move {
-        let mut ring = first;
-        let mut store: Option<Arc<Sqlite>> = None;
+        let mut store: Option<Sqlite> = None;
         loop {
             tokio::select! {
                 () = watched.tasks.stopped() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            let (path, known, opened) = (database.clone(), Arc::clone(&ring), store.take());
+            let (path, gateway, opened) = (database.clone(), Arc::clone(&watched), store.take());
             let look = tokio::task::spawn_blocking(move || {
-                let store = match opened {
-                    Some(store) => store,
-                    None => Arc::new(Sqlite::open_read_only(&path)?),
-                };
-                let newer = known.reload(&*store)?;
-                Ok::<_, ledger::StoreError>((store, newer))
+                let store = opened.map_or_else(|| Sqlite::open_read_only(&path), Ok)?;
+                let changed = gateway.refresh_keys(&store)?;
+                Ok::<_, ledger::StoreError>((store, changed))
             });
             match look.await {
-                Ok(Ok((opened, newer))) => {
+                Ok(Ok((opened, changed))) => {
                     store = Some(opened);
-                    if let Some(newer) = newer {
-                        let newer = Arc::new(newer);
-                        watched.access.renew(Arc::clone(&newer));
-                        tracing::info!(keys = newer.len(), "keys changed");
-                        ring = newer;
+                    if let Some(keys) = changed {
+                        tracing::info!(keys, "keys changed");
                     }
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "keys could not be read; those last read stay good"),
@@ -45,4 +39,37 @@ pub(crate) fn watch(gateway: &Arc<Gateway>, database: PathBuf, first: Arc<KeyRin
             }
         }
     });
+}
+
+/// Whether a key may be made for `team` of `product`.
+///
+/// # Errors
+/// There is no such product, or it has teams and this is none of them; the words name those there are.
+pub(crate) fn belongs(fleet: &Fleet, product: &str, team: Option<&str>) -> Result<(), String> {
+    let Some(found) = fleet.product_named(product) else {
+        let known: Vec<&str> = fleet.products().iter().map(Product::name).collect();
+        return Err(format!("there is no product `{product}`; known: {}", known.join(", ")));
+    };
+    let teams = &fleet.product(found).rules().team;
+    match team {
+        Some(team) if !teams.is_empty() && !teams.contains_key(team) => {
+            let known: Vec<&str> = teams.keys().map(String::as_str).collect();
+            Err(format!(
+                "product `{product}` has no team `{team}`, so the key would be within no team's limits; known: {}; or write \
+                 `[product.{product}.team.{team}]`",
+                known.join(", ")
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// 32 random bytes for a new secret.
+///
+/// # Errors
+/// The system gives none.
+pub(crate) fn random() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random numbers: {error}"))?;
+    Ok(bytes)
 }

@@ -8,7 +8,7 @@ pub(crate) mod state;
 
 use crate::config::file::ServerFile;
 use crate::config::{Checked, UnitSpec, paths};
-use gateway::setup::{SeriesTable, ServeLimits, Setup, Unit};
+use gateway::setup::{Permits, SeriesTable, ServeLimits, Setup, Unit};
 use gateway::tap::Facts;
 use gateway::upstream::Backend;
 use gateway::upstream::remote::{Remote, RemoteError};
@@ -62,6 +62,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
             ..ServeLimits::default()
         },
         turns_days: state.retention_days,
+        permits: Permits::default(),
         units,
         fleet,
     })

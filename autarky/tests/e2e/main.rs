@@ -2,6 +2,7 @@
 //! Counts are compared with counters that the binary does not own: the scripted provider's log, the load generator's
 //! tally. Nothing waits a fixed time: every wait is for something to come true, with a limit.
 
+mod admin;
 mod agents;
 mod catalog;
 mod doors;
@@ -29,4 +30,5 @@ mod speak;
 mod stage;
 mod takeover;
 mod tool_loop;
+mod tree;
 mod turns;

@@ -6,13 +6,15 @@ use crate::sigv4;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ledger::KeyRing;
+use ledger::{KeyRing, Store, StoreError};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Who may call: the keys as last read from the store.
 pub struct Access {
     ring: ArcSwap<KeyRing>,
+    /// Held while the keys are read anew, so that an older reading never replaces a newer one.
+    reading: Mutex<()>,
     seed: PathBuf,
     known: OnceLock<[u8; SEED]>,
 }
@@ -31,7 +33,7 @@ impl Access {
     /// The keys of `ring`; `seed` is the file for AWS's clients, which need not be there.
     #[must_use]
     pub fn new(ring: Arc<KeyRing>, seed: PathBuf) -> Self {
-        Self { ring: ArcSwap::new(ring), seed, known: OnceLock::new() }
+        Self { ring: ArcSwap::new(ring), reading: Mutex::default(), seed, known: OnceLock::new() }
     }
 
     /// The secret access key of the key with `id`; `None`: nobody has asked for one yet. The file is read once.
@@ -44,12 +46,22 @@ impl Access {
     }
 
     /// The keys of now.
-    pub(crate) fn ring(&self) -> arc_swap::Guard<Arc<KeyRing>> {
+    #[must_use]
+    pub fn ring(&self) -> arc_swap::Guard<Arc<KeyRing>> {
         self.ring.load()
     }
 
-    /// Takes newly read keys over.
-    pub fn renew(&self, ring: Arc<KeyRing>) {
-        self.ring.store(ring);
+    /// Reads the keys anew where `store` has others and shows them to `first`, before anybody is admitted by them; how
+    /// many products' keys there are now, if they changed.
+    ///
+    /// # Errors
+    /// The store refuses; the keys as last read stay good.
+    pub(crate) fn refresh(&self, store: &dyn Store, first: impl FnOnce(&KeyRing)) -> Result<Option<usize>, StoreError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(newer) = self.ring.load().reload(store)? else { return Ok(None) };
+        let keys = newer.len();
+        first(&newer);
+        self.ring.store(Arc::new(newer));
+        Ok(Some(keys))
     }
 }

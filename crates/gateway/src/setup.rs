@@ -10,10 +10,11 @@ use crate::tasks::Tasks;
 use crate::turns::Turns;
 use crate::upstream::Backend;
 use arc_swap::ArcSwap;
-use ledger::{Journal, Name};
-use policy::{DeploymentIx, Fleet, ProductIx};
+use ledger::{Journal, Key, Name, Store, StoreError};
+use policy::{DeploymentIx, Fleet, Permit, ProductIx};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Bounds on what clients may send.
@@ -59,13 +60,30 @@ pub struct Setup {
     pub limits: ServeLimits,
     /// Days that turns are kept for clients that go on with them; 0: not at all.
     pub turns_days: u32,
+    /// What keys may use, looked up in the fleet once per key.
+    pub permits: Permits,
 }
+
+/// What keys may use of one fleet, by the key's id: a key's models never change.
+pub type Permits = RwLock<HashMap<Name, Arc<Permit>>>;
 
 impl Setup {
     /// The unit at `ix`.
     #[must_use]
     pub fn unit(&self, ix: DeploymentIx) -> Option<&Unit> {
         self.units.get(ix.index())
+    }
+
+    /// The deployments that `key` may use.
+    pub(crate) fn permit(&self, key: &Key) -> Arc<Permit> {
+        if let Some(permit) = self.permits.read().unwrap_or_else(PoisonError::into_inner).get(&key.id) {
+            return Arc::clone(permit);
+        }
+        let models: Vec<String> = key.models.iter().map(ToString::to_string).collect();
+        let permit = Arc::new(self.fleet.permit(&models));
+        let mut permits = self.permits.write().unwrap_or_else(PoisonError::into_inner);
+        permits.insert(key.id.clone(), Arc::clone(&permit));
+        permit
     }
 }
 
@@ -155,6 +173,15 @@ impl Gateway {
     /// Takes a new configuration over; requests under way keep the old one.
     pub fn reload(&self, setup: Setup) {
         self.setup.store(Arc::new(setup));
+    }
+
+    /// Reads the keys anew where `store` has others, and their limits with them; how many there are, if they changed.
+    /// Never on a request's path.
+    ///
+    /// # Errors
+    /// The store refuses; the keys as last read stay good.
+    pub fn refresh_keys(&self, store: &dyn Store) -> Result<Option<usize>, StoreError> {
+        self.access.refresh(store, |ring| self.setup().live.keep_keys(ring))
     }
 
     /// What is missing until it is ready.

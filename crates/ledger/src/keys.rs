@@ -4,24 +4,84 @@
 
 use crate::base32;
 use crate::cidr::Cidr;
+use crate::named::named;
 use crate::record::Name;
 use crate::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
-const PREFIX: &str = "ak-";
+/// How many random signs of a secret are shown in lists: enough to tell keys apart, too few to help anyone.
+const SHOWN: usize = 6;
 
-/// How many signs of a secret are shown in lists: enough to tell keys apart, too few to help anyone.
-const SHOWN: usize = 9;
+named! {
+    /// What a key opens.
+    #[derive(Default)]
+    pub enum KeyKind {
+        /// A product's requests.
+        #[default]
+        Product => "product",
+        /// The admin API.
+        Admin => "admin",
+        /// The admin API, for reading only.
+        Viewer => "viewer",
+    }
+}
+
+impl KeyKind {
+    /// What its secrets begin with. What begins with `ak-` and is not a product's key is refused to products' requests.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Product => "ak-",
+            Self::Admin | Self::Viewer => "ak-admin-",
+        }
+    }
+}
+
+/// How much a key may use, besides what its product and its team may. `None`: no limit of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quota {
+    /// Requests in any 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<u32>,
+    /// Tokens, in and out, in any 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<u64>,
+    /// Requests under way at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<u32>,
+    /// Billionths of a US dollar per minute of the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nano_minute: Option<u64>,
+    /// Billionths of a US dollar per day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nano_day: Option<u64>,
+    /// Billionths of a US dollar per calendar month (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nano_month: Option<u64>,
+}
+
+impl Quota {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// A key as it is kept. Times are Unix microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Its id, which the ledger writes.
     pub id: Name,
-    /// The product it belongs to.
+    /// The first key of its line: successors share its limits, so that a rotation gives nobody more.
+    pub line: Name,
+    /// What it opens.
+    pub kind: KeyKind,
+    /// The product it belongs to; empty: it is no product's key.
     pub product: Name,
     /// The team that uses it.
     pub team: Option<Name>,
@@ -41,6 +101,8 @@ pub struct Key {
     pub models: Vec<Name>,
     /// From where it may be used; empty: everywhere.
     pub networks: Vec<Cidr>,
+    /// How much it may use.
+    pub quota: Quota,
 }
 
 impl Key {
@@ -76,11 +138,11 @@ impl Key {
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret of 32 random bytes.
+    /// The secret of 32 random bytes, for a key of this kind.
     #[must_use]
-    pub fn new(random: &[u8; 32]) -> Self {
-        let mut text = String::with_capacity(PREFIX.len() + 52);
-        text.push_str(PREFIX);
+    pub fn new(kind: KeyKind, random: &[u8; 32]) -> Self {
+        let mut text = String::with_capacity(kind.prefix().len() + 52);
+        text.push_str(kind.prefix());
         base32::encode(random, &mut text);
         Self(text)
     }
@@ -101,7 +163,9 @@ impl fmt::Debug for Secret {
 /// What a new key is to be.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
-    /// The product it belongs to.
+    /// What it opens.
+    pub kind: KeyKind,
+    /// The product it belongs to; empty: none.
     pub product: String,
     /// The team that uses it.
     pub team: Option<String>,
@@ -113,6 +177,8 @@ pub struct Wish {
     pub models: Vec<Name>,
     /// From where it may be used; empty: everywhere.
     pub networks: Vec<Cidr>,
+    /// How much it may use.
+    pub quota: Quota,
 }
 
 /// Why a key is refused or not changed.
@@ -146,7 +212,7 @@ pub enum KeyError {
 /// # Errors
 /// The store refuses.
 pub fn create(store: &dyn Store, wish: Wish, random: &[u8; 32], now: i64) -> Result<(Key, Secret), StoreError> {
-    let (key, secret) = make(wish, random, now);
+    let (key, secret) = make(wish, None, random, now);
     store.put_keys(std::slice::from_ref(&key))?;
     Ok((key, secret))
 }
@@ -177,38 +243,44 @@ pub fn rotate(
     let mut old = find(store, id)?;
     old.check(now)?;
     let wish = Wish {
+        kind: old.kind,
         product: old.product.to_string(),
         team: old.team.as_deref().map(str::to_owned),
         name: old.name.to_string(),
         expires: old.expires,
         models: old.models.clone(),
         networks: old.networks.clone(),
+        quota: old.quota,
     };
-    let (key, secret) = make(wish, random, now);
+    let (key, secret) = make(wish, Some(old.line.clone()), random, now);
     let last = now.saturating_add(overlap);
     old.expires = Some(old.expires.map_or(last, |before| before.min(last)));
     store.put_keys(&[old, key.clone()])?;
     Ok((key, secret))
 }
 
-fn make(wish: Wish, random: &[u8; 32], now: i64) -> (Key, Secret) {
-    let secret = Secret::new(random);
+fn make(wish: Wish, line: Option<Name>, random: &[u8; 32], now: i64) -> (Key, Secret) {
+    let secret = Secret::new(wish.kind, random);
     let hash = hash(secret.reveal());
     // the id comes from the hash: unique like it, and nothing of the secret can be told from it
     let mut id = String::from("key_");
     base32::encode(&hash[..10], &mut id);
+    let id = Name::from(id);
     let key = Key {
-        id: id.into(),
+        line: line.unwrap_or_else(|| id.clone()),
+        id,
+        kind: wish.kind,
         product: wish.product.into(),
         team: wish.team.map(Into::into),
         name: wish.name.into(),
         hash,
-        prefix: secret.reveal().chars().take(SHOWN).collect::<String>().into(),
+        prefix: secret.reveal().chars().take(wish.kind.prefix().len() + SHOWN).collect::<String>().into(),
         created: now,
         expires: wish.expires,
         revoked: None,
         models: wish.models,
         networks: wish.networks,
+        quota: wish.quota,
     };
     (key, secret)
 }
@@ -224,7 +296,9 @@ fn hash(secret: &str) -> [u8; 32] {
 /// All keys in memory, immutable: a change makes a new ring, and the server swaps it.
 #[derive(Debug, Default)]
 pub struct KeyRing {
+    /// Those of products. What opens the admin API lies apart, so that neither is ever taken for the other.
     keys: HashMap<[u8; 32], Key>,
+    admins: HashMap<[u8; 32], Key>,
     /// Their hashes by id, for clients that prove a key without sending it.
     ids: HashMap<Name, [u8; 32]>,
     version: i64,
@@ -234,8 +308,10 @@ impl KeyRing {
     /// The ring of `keys`.
     #[must_use]
     pub fn new(keys: Vec<Key>) -> Self {
+        let (keys, admins): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.kind == KeyKind::Product);
         let ids = keys.iter().map(|key| (key.id.clone(), key.hash)).collect();
-        Self { keys: keys.into_iter().map(|key| (key.hash, key)).collect(), ids, version: 0 }
+        let by_hash = |keys: Vec<Key>| keys.into_iter().map(|key| (key.hash, key)).collect();
+        Self { keys: by_hash(keys), admins: by_hash(admins), ids, version: 0 }
     }
 
     /// The store's keys as of now.
@@ -257,7 +333,7 @@ impl KeyRing {
         if store.keys_version()? == self.version { Ok(None) } else { Self::load(store).map(Some) }
     }
 
-    /// The key of `secret`, if it is good at `now` (Unix microseconds).
+    /// The product's key of `secret`, if it is good at `now` (Unix microseconds).
     ///
     /// # Errors
     /// It is unknown, revoked or expired.
@@ -267,7 +343,28 @@ impl KeyRing {
         Ok(key)
     }
 
-    /// The key with this id, if it is good at `now` (Unix microseconds). The caller has yet to prove that it is his.
+    /// The key of the admin API with `secret`, if it is good at `now` (Unix microseconds).
+    ///
+    /// # Errors
+    /// It is unknown, revoked or expired.
+    pub fn verify_admin(&self, secret: &str, now: i64) -> Result<&Key, KeyError> {
+        let key = self.admins.get(&hash(secret)).ok_or(KeyError::Unknown)?;
+        key.check(now)?;
+        Ok(key)
+    }
+
+    /// Whether a key of the admin API was ever made, a refused one included.
+    #[must_use]
+    pub fn has_admins(&self) -> bool {
+        !self.admins.is_empty()
+    }
+
+    /// Every product's key, in no order, refused ones included.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values()
+    }
+
+    /// The product's key with this id, if it is good at `now` (Unix microseconds). The caller has yet to prove that it is his.
     ///
     /// # Errors
     /// It is unknown, revoked or expired.
@@ -277,7 +374,7 @@ impl KeyRing {
         Ok(key)
     }
 
-    /// How many keys it holds, refused ones included.
+    /// How many products' keys it holds, refused ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -26,7 +26,7 @@ pub use feeder::{Feeder, FeederError, FeederOptions, FeederStatus};
 pub use flow::{Flow, FlowKey};
 pub use id::RequestId;
 pub use journal::{Journal, JournalError, JournalOptions, JournalStatus};
-pub use keys::{Key, KeyError, KeyRing};
+pub use keys::{Key, KeyError, KeyKind, KeyRing, Quota};
 pub use record::{Attempt, Candidate, Mode, Name, Outcome, Portability, UsageSource};
 pub use sqlite::Sqlite;
 pub use store::{Dimension, Filter, Store, StoreError, Total};

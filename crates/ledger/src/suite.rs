@@ -4,7 +4,7 @@
 use crate::cidr::Cidr;
 use crate::flow::Flow;
 use crate::id::RequestId;
-use crate::keys::{self, KeyError, KeyRing, Wish};
+use crate::keys::{self, KeyError, KeyKind, KeyRing, Quota, Wish};
 use crate::named::Named;
 use crate::record::{Attempt, Candidate, Mode, Outcome, Portability, UsageSource};
 use crate::store::{Dimension, Filter, Store, StoreError, Total};
@@ -23,6 +23,7 @@ pub fn all<S: Store>(mut fresh: impl FnMut() -> S) -> Result<(), StoreError> {
     old_rows_are_forgotten(&fresh())?;
     writers_beside_each_other_add_each_row_once(&fresh())?;
     keys_are_kept(&fresh())?;
+    keys_of_the_admin_api_open_nothing_else(&fresh())?;
     revocations_stay(&fresh())?;
     a_ring_sees_changes(&fresh())
 }
@@ -268,12 +269,14 @@ fn writers_beside_each_other_add_each_row_once(store: &impl Store) -> Result<(),
 fn wish() -> Wish {
     let network: Result<Cidr, _> = "10.0.0.0/8".parse();
     Wish {
+        kind: KeyKind::Product,
         product: "copilot".into(),
         team: Some("search \u{1f50d}".into()),
         name: "laptop".into(),
         expires: Some(1_000),
         models: vec!["gpt-*".into(), "auto".into()],
         networks: network.into_iter().collect(),
+        quota: Quota { rpm: Some(9), nano_day: Some(u64::MAX), ..Quota::default() },
     }
 }
 
@@ -290,6 +293,24 @@ fn keys_are_kept(store: &impl Store) -> Result<(), StoreError> {
     assert!(matches!(ring.verify("ak-nobody", 0), Err(KeyError::Unknown)));
     assert!(key.allows_model("gpt-5") && key.allows_model("auto") && !key.allows_model("automatic"));
     assert!(key.allows_address([10, 1, 2, 3].into()) && !key.allows_address([11, 1, 2, 3].into()));
+    Ok(())
+}
+
+fn keys_of_the_admin_api_open_nothing_else(store: &impl Store) -> Result<(), StoreError> {
+    let (product, products) = keys::create(store, wish(), &[7; 32], 10)?;
+    assert!(!KeyRing::load(store)?.has_admins());
+    for (kind, random) in [(KeyKind::Admin, [8; 32]), (KeyKind::Viewer, [9; 32])] {
+        let wish = Wish { kind, name: "root".into(), ..Wish::default() };
+        let (key, secret) = keys::create(store, wish, &random, 10)?;
+        let ring = KeyRing::load(store)?;
+        assert_eq!(ring.verify_admin(secret.reveal(), 11).ok(), Some(&key));
+        assert!(secret.reveal().starts_with("ak-admin-") && ring.verify(secret.reveal(), 11).is_err());
+        assert!(ring.named(&key.id, 11).is_err() && ring.verify_admin(products.reveal(), 11).is_err());
+        assert!(keys::revoke(store, &key.id, 12).is_ok());
+        let ring = KeyRing::load(store)?;
+        assert!(ring.verify_admin(secret.reveal(), 12).is_err() && ring.has_admins());
+        assert_eq!(ring.iter().collect::<Vec<_>>(), [&product]);
+    }
     Ok(())
 }
 
@@ -314,6 +335,7 @@ fn a_ring_sees_changes(store: &impl Store) -> Result<(), StoreError> {
     assert!(rotated.is_ok(), "{rotated:?}");
     let ring = ring.reload(store)?.unwrap_or_default();
     assert_eq!(ring.len(), 2);
+    assert!(ring.iter().all(|key| key.line == old.line && key.quota == old.quota), "a rotation gives nobody more");
     for (_, secret) in rotated.into_iter().chain([(old, old_secret.clone())]) {
         assert!(ring.verify(secret.reveal(), 149).is_ok());
     }

@@ -3,7 +3,7 @@
 //! lock and reserves from a whole chain (product, team, key) or from none.
 
 use crate::money::NanoUsd;
-use crate::rules::BudgetRules;
+use crate::rules::{self, BudgetRules};
 use crate::time::Wall;
 use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,6 +76,8 @@ pub struct Over {
 pub struct Budget {
     windows: [Window; 3],
     reserved: NanoUsd,
+    /// What happens to what it does not cover.
+    over: rules::Over,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,20 @@ impl Budget {
                 window(Period::Month, rules.usd_month),
             ],
             reserved: NanoUsd::ZERO,
+            over: rules.over,
         }
+    }
+
+    /// What happens to what it does not cover.
+    #[must_use]
+    pub const fn over(&self) -> rules::Over {
+        self.over
+    }
+
+    /// What the window of `period` may hold.
+    #[must_use]
+    pub fn limit(&self, period: Period) -> Option<NanoUsd> {
+        self.windows.iter().find(|window| window.period == period)?.limit
     }
 
     /// Other limits for what is spent and reserved already, after a change of rules.
@@ -113,6 +128,7 @@ impl Budget {
         for (window, fresh) in self.windows.iter_mut().zip(Self::new(rules).windows) {
             window.limit = fresh.limit;
         }
+        self.over = rules.over;
     }
 
     /// Counts what was spent before this process began, in the windows that hold `wall`.
@@ -194,6 +210,7 @@ pub struct Holder(pub u32);
 pub struct Reservation {
     chain: SmallVec<[Holder; 4]>,
     amount: NanoUsd,
+    alarm: bool,
 }
 
 impl Reservation {
@@ -201,6 +218,12 @@ impl Reservation {
     #[must_use]
     pub const fn amount(&self) -> NanoUsd {
         self.amount
+    }
+
+    /// Whether it goes beyond a budget that only raises an alarm.
+    #[must_use]
+    pub const fn alarms(&self) -> bool {
+        self.alarm
     }
 }
 
@@ -234,22 +257,19 @@ impl Book {
         Holder(u32::try_from(budgets.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// Reserves `amount` from every budget of `chain`, or from none. With `force` it reserves whatever the limits say
-    /// (`over = "alert"`). Holders that the book does not know have no limit.
+    /// Reserves `amount` from every budget of `chain`, or from none. Budgets that only raise an alarm (`over = "alert"`)
+    /// cover everything. Holders that the book does not know have no limit.
     ///
     /// # Errors
     /// The first holder whose budget does not cover it.
-    pub fn reserve(
-        &self,
-        chain: &[Holder],
-        amount: NanoUsd,
-        wall: Wall,
-        force: bool,
-    ) -> Result<Reservation, Uncovered> {
+    pub fn reserve(&self, chain: &[Holder], amount: NanoUsd, wall: Wall) -> Result<Reservation, Uncovered> {
         let mut budgets = self.lock();
-        for holder in chain.iter().filter(|_| !force) {
-            if let Some(budget) = budgets.get(holder.0 as usize) {
-                budget.check(amount, wall).map_err(|over| Uncovered { holder: *holder, over })?;
+        let mut alarm = false;
+        for holder in chain {
+            let Some(budget) = budgets.get(holder.0 as usize) else { continue };
+            match budget.check(amount, wall) {
+                Err(_) if budget.over == rules::Over::Alert => alarm = true,
+                checked => checked.map_err(|over| Uncovered { holder: *holder, over })?,
             }
         }
         for holder in chain {
@@ -257,7 +277,7 @@ impl Book {
                 budget.reserved = budget.reserved.plus(amount);
             }
         }
-        Ok(Reservation { chain: SmallVec::from_slice(chain), amount })
+        Ok(Reservation { chain: SmallVec::from_slice(chain), amount, alarm })
     }
 
     /// Turns a reservation into what was really spent.
@@ -275,11 +295,12 @@ impl Book {
         self.settle(reservation, NanoUsd::ZERO, wall);
     }
 
-    /// What the tightest budget of `chain` still covers; `None`: no limit.
+    /// What the tightest budget of `chain` that refuses anything still covers; `None`: no limit.
     #[must_use]
     pub fn left(&self, chain: &[Holder], wall: Wall) -> Option<NanoUsd> {
         let budgets = self.lock();
-        chain.iter().filter_map(|holder| budgets.get(holder.0 as usize)?.left(wall)).min()
+        let strict = |holder: &Holder| budgets.get(holder.0 as usize).filter(|one| one.over != rules::Over::Alert);
+        chain.iter().filter_map(|holder| strict(holder)?.left(wall)).min()
     }
 
     /// Reads or changes one budget: its report, a restored state, other limits.
@@ -329,15 +350,18 @@ mod tests {
         let wall = Wall::from_date(2026, 11, 23);
         let product = book.open(Budget::new(&dollars(None, Some(100), None)));
         let key = book.open(Budget::new(&dollars(None, Some(10), None)));
-        let refused = book.reserve(&[product, key], NanoUsd(11), wall, false).unwrap_err();
+        let refused = book.reserve(&[product, key], NanoUsd(11), wall).unwrap_err();
         assert_eq!(refused.holder, key);
         assert_eq!(book.left(&[product], wall), Some(NanoUsd(100)));
-        let held = book.reserve(&[product, key], NanoUsd(10), wall, false).unwrap();
+        let held = book.reserve(&[product, key], NanoUsd(10), wall).unwrap();
         assert_eq!(book.left(&[product], wall), Some(NanoUsd(90)));
         assert_eq!(book.left(&[product, key], wall), Some(NanoUsd(0)));
         book.release(held, wall);
         assert_eq!(book.left(&[product, key], wall), Some(NanoUsd(10)));
-        let forced = book.reserve(&[key], NanoUsd(50), wall, true).unwrap();
+        let alarm = BudgetRules { over: rules::Over::Alert, ..dollars(None, Some(10), None) };
+        book.with(key, |budget| budget.relimit(&alarm));
+        let forced = book.reserve(&[key], NanoUsd(50), wall).unwrap();
+        assert!(forced.alarms() && book.left(&[key], wall).is_none());
         book.settle(forced, NanoUsd(40), wall);
         assert_eq!(book.with(key, |budget| budget.spent(Period::Day, wall)), Some(NanoUsd(40)));
     }
@@ -352,7 +376,7 @@ mod tests {
                 let book = &book;
                 scope.spawn(move || {
                     for turn in 0..500 {
-                        let Ok(held) = book.reserve(&[holder], NanoUsd(100), wall, false) else { continue };
+                        let Ok(held) = book.reserve(&[holder], NanoUsd(100), wall) else { continue };
                         match (seed + turn) % 3 {
                             0 => book.release(held, wall),
                             1 => book.settle(held, NanoUsd(7), wall),

@@ -137,6 +137,24 @@ impl Limiter {
         }
     }
 
+    /// Takes a place back whose request was not made: as if nobody had asked.
+    pub fn cancel(&mut self, place: Place) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.window.take_back(place.at, 1, place.tokens);
+    }
+
+    /// What is limited.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Requests and tokens of the last minute.
+    #[must_use]
+    pub fn used(&self, now: Tick) -> (u64, u64) {
+        self.window.sums(now)
+    }
+
     /// What the provider says is left, until `reset` from now.
     pub fn said(&mut self, remaining: Remaining, reset: Duration, now: Tick) {
         self.said = Some((remaining, now.after(reset)));
@@ -191,6 +209,15 @@ mod tests {
         let wait = full.wait.unwrap();
         assert!(limiter.enter(Tick::from_millis(1_500).after(wait), 1).is_ok());
         assert_eq!(limiter.under_way(), 2);
+    }
+
+    #[test]
+    fn what_was_not_asked_does_not_count() {
+        let mut limiter = Limiter::new(Limits { rpm: Some(1), tpm: Some(100), concurrent: Some(1) });
+        let place = limiter.enter(Tick::ZERO, 100).unwrap();
+        limiter.cancel(place);
+        assert_eq!((limiter.used(Tick::ZERO), limiter.under_way()), ((0, 0), 0));
+        assert!(limiter.enter(Tick::ZERO, 100).is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One upstream call: begun in the ledger, asked, and brought to its first real event (to its end, where a whole answer
 //! is wanted), so that every fault before that can still be answered by another leg.
 
-use super::live::{Flight, NotNow, ProductPlace};
+use super::live::{Flight, NotNow, Places};
 use super::pump::in_time;
 use super::{Run, Tried};
 use crate::clock;
@@ -35,7 +35,7 @@ pub struct Begun {
 /// ends tells both the same; dropped, the call was given up.
 pub struct Watched {
     call: Option<(Entry, Flight)>,
-    place: Option<ProductPlace>,
+    place: Option<Places>,
     /// What was heard of an answer that has begun, where that is counted on the way.
     heard: Heard,
     /// How long a stream may be silent.
@@ -52,9 +52,9 @@ impl Watched {
         }
     }
 
-    /// The request's place within its product's limits goes along with whoever answers.
-    pub(super) fn placed(&mut self, place: Option<ProductPlace>) {
-        self.place = place;
+    /// The request's places within everybody's limits go along with whoever answers.
+    pub(super) fn placed(&mut self, places: Option<Places>) {
+        self.place = places;
     }
 
     /// What was heard so far, for the case that the call is given up.
@@ -104,7 +104,7 @@ impl Watched {
     }
 
     /// No complete answer.
-    pub(super) fn fail(mut self, fault: &Fault, heard: Heard) -> Option<ProductPlace> {
+    pub(super) fn fail(mut self, fault: &Fault, heard: Heard) -> Option<Places> {
         if let Some((entry, flight)) = self.call.take() {
             let usage = entry.fail(fault, heard);
             flight.failed(fault, usage.as_ref());
@@ -172,7 +172,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
     let (live, clock) = (&run.setup.live, run.gateway.clock);
     let force = leg.degraded == Some(Degraded::Unhealthy);
     let (fleet, product) = (&*run.setup.fleet, run.product());
-    let flight = match live.begin((fleet, product), &leg, &ask.peek.facets, force, clock) {
+    let flight = match live.begin((fleet, product, &run.levels), &leg, &ask.peek.facets, force, clock) {
         Ok(flight) => flight,
         Err(why) => return Tried::NotNow(why),
     };

@@ -193,7 +193,9 @@ impl Course {
                 let message = format!("every deployment that could answer is at its limits: {full}");
                 Fault::gateway(FaultKind::RateLimited, message).after(full.wait.unwrap_or(LATER))
             }
-            Some(NotNow::Budget(over)) => Fault::gateway(FaultKind::Budget, over.to_string()).after(over.resets),
+            Some(NotNow::Budget(spent)) => {
+                Fault::gateway(FaultKind::Budget, spent.to_string()).after(spent.over.resets)
+            }
             Some(NotNow::Breaker) => {
                 Fault::gateway(FaultKind::NoRoute, "every deployment that could answer is down; try again later")
                     .after(LATER)

@@ -21,8 +21,7 @@ use crate::tap::entry::Common;
 use crate::upstream::Ask;
 use canon::{Fault, FaultKind};
 use course::{Course, How};
-use live::NotNow;
-use policy::limit::Full;
+use live::{AtLimit, Levels, NotNow};
 use policy::{Plan, Product, ProductIx};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +37,8 @@ pub struct Run {
     pub setup: Arc<Setup>,
     /// Whose it is.
     pub product: ProductIx,
+    /// Within whose limits it is.
+    pub levels: Levels,
     /// What is asked.
     pub ask: Arc<Ask>,
     /// What all ledger rows of it share.
@@ -90,22 +91,23 @@ impl Run {
     /// # Errors
     /// When no leg answers; the fault is the last one that says most to the client.
     pub async fn carry_out(self: Arc<Self>, plan: &Plan) -> Result<Underway, Unanswered> {
-        let entered = self.setup.live.enter(self.product, &self.ask.peek.facets, self.gateway.clock.tick());
-        let place = entered.map_err(|full| self.at_limit(full))?;
+        let entered =
+            self.setup.live.enter(self.product, &self.levels, &self.ask.peek.facets, self.gateway.clock.tick());
+        let places = entered.map_err(|reached| at_limit(&reached))?;
         let mut course = Course::new(losses::sort(&self, &plan.legs)?);
         match course.answer(&self, &mut How::live(&self.ask)).await {
             Ok(mut begun) => {
-                begun.watched.placed(place);
+                begun.watched.placed(Some(places));
                 Ok(Underway { run: self, course, begun })
             }
             Err(fault) => Err(Unanswered { fault, attempts: course.attempts() }),
         }
     }
+}
 
-    fn at_limit(&self, full: Full) -> Fault {
-        let message = format!("product `{}` is at its limits: {full}", self.product().name());
-        Fault::gateway(FaultKind::RateLimited, message).after(full.wait.unwrap_or(LATER))
-    }
+/// A limit of the product, the team or the key is reached.
+pub(crate) fn at_limit(reached: &AtLimit) -> Fault {
+    Fault::gateway(FaultKind::RateLimited, reached.to_string()).after(reached.full.wait.unwrap_or(LATER))
 }
 
 /// What became of one leg.

@@ -256,6 +256,7 @@ fn setup(dice: &Arc<Dice>) -> Setup {
         live: Arc::new(LiveView::new(&fleet, None)),
         limits: ServeLimits::default(),
         turns_days: 0,
+        permits: crate::setup::Permits::default(),
         fleet: Arc::new(fleet),
     }
 }
@@ -309,8 +310,15 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
         input_tokens: Some(ask.peek.facets.input_tokens),
     };
     let (gateway, setup) = (Arc::clone(gateway), Arc::clone(setup));
-    let run =
-        Run { gateway, setup, product: ProductIx(0), ask: Arc::clone(&ask), common, deadline: clock::now() + DEADLINE };
+    let run = Run {
+        gateway,
+        levels: setup.live.levels(ProductIx(0), None, None),
+        setup,
+        product: ProductIx(0),
+        ask: Arc::clone(&ask),
+        common,
+        deadline: clock::now() + DEADLINE,
+    };
     let leaves = dice.one_in(6).then(|| Duration::from_millis(dice.below(4_000)));
     let answered = tokio::time::timeout(DEADLINE + SLACK, heard(Arc::new(run), &plan, leaves));
     let heard = answered.await.unwrap_or_else(|_| panic!("request {number} is stuck"));
@@ -388,8 +396,8 @@ async fn schedule(seed: u64, journal: &Arc<Journal>, turns: &Turns) -> Vec<Strin
     let status = journal.status();
     assert_eq!(status.begun, status.ended, "an attempt has no end: {told:?}");
     let later = gateway.clock.tick();
-    for breaker in setup.live.breakers(&setup.fleet, later) {
-        assert_ne!(breaker.state, "probing", "a probe was never given back: {breaker:?}");
+    for breaker in setup.live.breakers(&setup.fleet, later).breakers {
+        assert_ne!(breaker.state, super::live::State::Probing, "a probe was never given back: {breaker:?}");
     }
     let left = setup.live.money_left(ProductIx(0), Wall::from_unix(clock::wall().unix()));
     assert!(left.is_some(), "the product has a budget");

@@ -2,6 +2,7 @@
 //! anonymous product, where one is configured; keys of ours (`ak-…`) that are wrong are refused even then.
 
 use crate::access::Access;
+use crate::run::live::Levels;
 use crate::setup::Setup;
 use canon::{Fault, FaultKind};
 use http::HeaderMap;
@@ -9,6 +10,7 @@ use http::header::AUTHORIZATION;
 use ledger::{Key, Name};
 use policy::{Permit, ProductIx};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What the keys of ours begin with.
 const OURS: &str = "ak-";
@@ -23,7 +25,9 @@ pub(super) struct Caller {
     /// Id of the key.
     pub(super) key: Option<Name>,
     /// What the key may use; `None`: all that the product may.
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Option<Arc<Permit>>,
+    /// Within whose limits he is.
+    pub(super) levels: Levels,
 }
 
 /// Finds out who calls.
@@ -39,7 +43,10 @@ pub(super) fn admit(
     let secret = match (secret(headers, query), anonymous) {
         (Some(secret), None) => secret,
         (Some(secret), Some(_)) if secret.starts_with(OURS) => secret,
-        (_, Some(product)) if peer.is_loopback() => return Ok(Caller { product, team: None, key: None, permit: None }),
+        (_, Some(product)) if peer.is_loopback() => {
+            let levels = setup.live.levels(product, None, None);
+            return Ok(Caller { product, team: None, key: None, permit: None, levels });
+        }
         // Whatever address the server was told to listen on: without a key only this machine itself is served.
         (Some(secret), Some(_)) => secret,
         (None, _) => {
@@ -60,11 +67,9 @@ pub(super) fn caller(setup: &Setup, key: &Key, peer: IpAddr) -> Result<Caller, F
         let message = format!("the key's product `{}` is no longer configured", key.product);
         Fault::client(FaultKind::Forbidden, message)
     })?;
-    let permit = (!key.models.is_empty()).then(|| {
-        let models: Vec<String> = key.models.iter().map(ToString::to_string).collect();
-        setup.fleet.permit(&models)
-    });
-    Ok(Caller { product, team: key.team.clone(), key: Some(key.id.clone()), permit })
+    let permit = (!key.models.is_empty()).then(|| setup.permit(key));
+    let levels = setup.live.levels(product, key.team.as_deref(), Some(&key.line));
+    Ok(Caller { product, team: key.team.clone(), key: Some(key.id.clone()), permit, levels })
 }
 
 pub(super) fn refused(message: &str) -> Fault {

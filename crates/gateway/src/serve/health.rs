@@ -1,11 +1,9 @@
-//! `GET /admin/health`: every breaker with its reason. It names providers and repeats what they said, so it is answered
-//! to this machine itself only.
+//! `GET /admin/health`: every breaker with its reason. It names providers and repeats what they said, so on the port for
+//! clients it is answered to this machine itself only; the admin API has a door of its own.
 
-use crate::clock;
-use crate::run::live::BreakerState;
 use crate::setup::Gateway;
 use canon::{Fault, FaultKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::SocketAddr;
 
 /// What every breaker is doing now.
@@ -19,25 +17,6 @@ pub(super) fn breakers(gateway: &Gateway, peer: SocketAddr) -> Result<Value, Fau
         return Err(Fault::client(FaultKind::Forbidden, message));
     }
     let setup = gateway.setup();
-    let states = setup.live.breakers(&setup.fleet, gateway.clock.tick());
-    let closed = states.iter().all(|state| state.state == "closed");
-    Ok(json!({"closed": closed, "breakers": states.iter().map(told).collect::<Vec<_>>()}))
-}
-
-fn told(state: &BreakerState) -> Value {
-    let millis = |duration| clock::micros(duration) / 1_000;
-    json!({
-        "of": state.what.name(),
-        "name": state.name,
-        "state": state.state,
-        "cause": state.cause,
-        "wait_ms": state.wait.map(millis),
-        "share": state.share,
-        "opened": state.opened,
-        "last_fault": state.last.as_ref().map(|(last, ago)| json!({
-            "kind": last.kind.name(),
-            "message": last.message,
-            "ago_ms": millis(*ago),
-        })),
-    })
+    let breakers = setup.live.breakers(&setup.fleet, gateway.clock.tick());
+    serde_json::to_value(breakers).map_err(|error| Fault::gateway(FaultKind::Internal, error.to_string()))
 }

@@ -7,13 +7,14 @@ use super::admit::{self, Caller};
 use super::{read, reply};
 use crate::clock;
 use crate::outbox::{AnswerBody, Outbox};
-use crate::run::Unanswered;
+use crate::run::live::Places;
+use crate::run::{self, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::Entry;
 use crate::tap::entry::{Chosen, Common, Heard};
 use crate::upstream::backend::{PassRequest, PassTerms};
 use canon::wire::Dialect;
-use canon::{Fault, FaultKind};
+use canon::{Facets, Fault, FaultKind};
 use http::header::{CONNECTION, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Response, StatusCode, request};
 use http_body_util::BodyExt;
@@ -78,6 +79,7 @@ async fn carry(
     let unit = setup.unit(ix).ok_or_else(|| unknown(setup, product, provider))?;
     let target = target(path, head.uri.query())?;
     let body = read::collect(body, setup.limits).await?;
+    let places = within_limits(gateway, setup, &caller, body.len())?;
     let common = common(setup, &caller, id);
     let series = Arc::new(gateway.metrics.series(&common.product, unit.facts.provider()));
     let chosen = Chosen { score: 0.0, probability: 1.0, degraded: false, mode: Mode::Live };
@@ -105,11 +107,25 @@ async fn carry(
     let watched = Watched { entry, status: head.status, silence: timeouts.silence() };
     let body = AnswerBody::stream(move |outbox| {
         Box::pin(async move {
-            let _place = place;
+            let _places = (place, places);
             pump(body, watched, outbox).await;
         })
     });
     Ok(reply::finish(head.status, answer_headers(head.headers), (id, 1), body))
+}
+
+/// The door that every request goes through: limits are kept here too. What such a call costs nobody knows, so a budget
+/// with nothing left refuses it, and one with something left lets it pass.
+fn within_limits(gateway: &Gateway, setup: &Setup, caller: &Caller, bytes: usize) -> Result<Places, Fault> {
+    if setup.live.is_spent(&caller.levels, clock::wall()) {
+        let message =
+            "the budget of the product, the team or the key is spent: a provider's own endpoints wait for the next";
+        return Err(Fault::gateway(FaultKind::Budget, message));
+    }
+    // About four bytes a token, as every other estimate of ours.
+    let facets = Facets { input_tokens: bytes as u64 / 4, max_output_tokens: Some(0), ..Facets::default() };
+    let entered = setup.live.enter(caller.product, &caller.levels, &facets, gateway.clock.tick());
+    entered.map_err(|reached| run::at_limit(&reached))
 }
 
 /// A deployment of the provider that the caller may use: whoever may use one may use its account.

@@ -58,6 +58,9 @@ pub struct Rules {
     pub on_loss: OnLoss,
     /// Requests, tokens and concurrency of the whole product.
     pub limits: Limits,
+    /// Teams inside the product, by the name that their keys carry (`autarky keys create PRODUCT --team NAME`): each may
+    /// use so much of what the product may. A key of a product with teams is one of theirs or of none.
+    pub team: BTreeMap<String, TeamRules>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// How often to try again.
@@ -90,6 +93,7 @@ impl Default for Rules {
             last_resort: LastResort::ALL.to_vec(),
             on_loss: OnLoss::default(),
             limits: Limits::default(),
+            team: BTreeMap::new(),
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             hedge: Hedging::default(),
@@ -256,6 +260,16 @@ pub struct BudgetRules {
     pub over: Over,
 }
 
+/// How much one team of a product may use, besides what the product may.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TeamRules {
+    /// Requests, tokens and concurrency of the team.
+    pub limits: Limits,
+    /// How much money the team may spend.
+    pub budget: BudgetRules,
+}
+
 /// What happens to a request that the budget does not cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -344,7 +358,7 @@ mod tests {
         let schema = schemars::schema_for!(Rules);
         let schema = schema.as_value();
         let fields = schema["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 22);
+        assert_eq!(fields.len(), 23);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description");
         }

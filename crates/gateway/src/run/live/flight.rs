@@ -2,47 +2,19 @@
 //! back when the call ends, whichever way it ends; dropped without a word it says nothing about the deployment.
 
 use super::Line;
+use super::levels::{Levels, Reserved, Spent};
 use super::one::tokens_of;
-use super::product::{ProductLive, Reserved};
+use super::product::ProductLive;
 use crate::clock::{self, Clock};
 use crate::upstream::Timing;
 use canon::{Facets, Fault, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
+use policy::budget::Book;
 use policy::limit::{Full, Place};
 use policy::{Counts, Leg, NanoUsd, Product, Tariff, Tick, Wall};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// A request's place within its product's limits, given back when dropped.
-pub(crate) struct ProductPlace {
-    product: Arc<ProductLive>,
-    place: Option<Place>,
-    asked: u64,
-    used: Option<u64>,
-}
-
-impl ProductPlace {
-    pub(super) fn enter(product: &Arc<ProductLive>, facets: &Facets, now: Tick) -> Result<Self, Full> {
-        product.request();
-        let asked = tokens_of(facets);
-        let place = product.gate.enter(asked, now)?;
-        Ok(Self { product: Arc::clone(product), place, asked, used: None })
-    }
-
-    /// Tokens that one of the request's calls needed.
-    pub(crate) fn used(&mut self, usage: &Usage) {
-        if let Some(tokens) = usage.total() {
-            self.used = Some(self.used.unwrap_or(0).saturating_add(tokens));
-        }
-    }
-}
-
-impl Drop for ProductPlace {
-    fn drop(&mut self) {
-        self.product.gate.leave(self.place.take(), self.used, self.asked);
-    }
-}
 
 /// Why a call may not be made now.
 #[derive(Debug)]
@@ -51,8 +23,8 @@ pub(crate) enum NotNow {
     Breaker,
     /// A limit of the deployment is reached.
     Full(Full),
-    /// The product's budget does not cover it.
-    Budget(policy::budget::Over),
+    /// A budget does not cover it.
+    Budget(Spent),
 }
 
 /// One call under way.
@@ -85,7 +57,7 @@ impl Flight {
     /// Takes everything that a call needs, or nothing. `force`: the last resort, when everyone is held to be down.
     pub(super) fn begin(
         (line, live): (&Line, &Arc<ProductLive>),
-        product: &Product,
+        (product, levels, book): (&Product, &Levels, &Arc<Book>),
         (leg, tariff): (&Leg, &Arc<Tariff>),
         facets: &Facets,
         force: bool,
@@ -110,7 +82,7 @@ impl Flight {
         };
         line.one.under_way.fetch_add(1, Ordering::Relaxed);
         // From here on a drop gives everything back.
-        flight.money = live.reserve(leg.worst, flight.asked).map_err(NotNow::Budget)?;
+        flight.money = levels.reserve(book, leg.worst, flight.asked).map_err(NotNow::Budget)?;
         flight.tickets.one = line.one.guard.admit(now, force).ok_or(NotNow::Breaker)?;
         flight.tickets.account = line.account.admit(now, force).ok_or(NotNow::Breaker)?;
         for party in &line.parties {

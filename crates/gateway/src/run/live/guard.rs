@@ -21,13 +21,13 @@ pub(super) struct Guard {
 
 /// The last fault that a breaker counted.
 #[derive(Debug, Clone)]
-pub struct LastFault {
+pub(super) struct LastFault {
     /// What it was.
-    pub kind: FaultKind,
+    pub(super) kind: FaultKind,
     /// Words for the operator.
-    pub message: String,
+    pub(super) message: String,
     /// When, since the process began.
-    pub at: Tick,
+    pub(super) at: Tick,
 }
 
 impl Default for Guard {

@@ -4,23 +4,27 @@
 mod flight;
 mod guard;
 mod health;
+mod levels;
 mod one;
 mod party;
 mod product;
 
-pub(crate) use flight::{Flight, NotNow, ProductPlace};
-pub use guard::LastFault;
-pub use health::{BreakerState, What};
+pub(crate) use flight::{Flight, NotNow};
+pub use health::{Breaker, Breakers, LastFault, State, What};
+pub(crate) use levels::Places;
+pub use levels::{AtLimit, Level, Levels, Money, Rank, Spent, Standing, Used, Who};
 
 use crate::clock::Clock;
+use arc_swap::ArcSwap;
 use canon::Facets;
 use guard::Guard;
+use ledger::{KeyRing, Name, Quota};
 use one::OneLive;
 use party::PartyLive;
 use policy::breaker::Health;
-use policy::budget::{Book, Budget, Holder, Period};
-use policy::limit::Full;
+use policy::budget::{Book, Period};
 use policy::retry::{self, Decision, Failed};
+use policy::rules::{BudgetRules, Limits};
 use policy::{
     Deployment, DeploymentIx, Dim, Fleet, Leg, Live, NanoUsd, Product, ProductIx, Share, SizeBucket, Tick, View, Wall,
 };
@@ -33,10 +37,18 @@ use std::time::Duration;
 /// What is known now.
 pub struct LiveView {
     lines: Vec<Line>,
-    products: Vec<Arc<ProductLive>>,
+    products: Vec<(Arc<ProductLive>, Teams)>,
     book: Arc<Book>,
-    /// Whose money is where in the book, by product.
-    holders: HashMap<String, Holder>,
+    /// Every product and team there ever was, so that none that comes back begins anew.
+    levels: HashMap<Who, Arc<Level>>,
+    /// The keys that have limits of their own, by line. They come and go while the configuration stays.
+    keys: Arc<ArcSwap<HashMap<Name, Arc<Level>>>>,
+}
+
+/// The limits of a product, and of the teams inside it.
+struct Teams {
+    whole: Arc<Level>,
+    teams: HashMap<Box<str>, Arc<Level>>,
 }
 
 /// Everything that a call to one deployment concerns.
@@ -100,56 +112,120 @@ impl LiveView {
     #[must_use]
     pub fn new(fleet: &Fleet, before: Option<(&Fleet, &Self)>) -> Self {
         let mut kept = before.map(|(fleet, view)| Kept::of(fleet, view)).unwrap_or_default();
-        let (book, mut holders) =
-            before.map(|(_, view)| (Arc::clone(&view.book), view.holders.clone())).unwrap_or_default();
+        let (book, mut levels, keys) = before
+            .map(|(_, view)| (Arc::clone(&view.book), view.levels.clone(), Arc::clone(&view.keys)))
+            .unwrap_or_default();
         let mut first_there: HashMap<&str, DeploymentIx> = HashMap::new();
         let lines = fleet
             .iter()
             .map(|(ix, one)| kept.line((ix, one), *first_there.entry(one.host.as_str()).or_insert(ix)))
             .collect();
+        let mut level = |who: Who, limits: Limits, budget: &BudgetRules| {
+            let level = levels.entry(who.clone()).or_insert_with(|| Arc::new(Level::new(who)));
+            level.relimit(limits, budget, &book);
+            Arc::clone(level)
+        };
         let mut products = Vec::with_capacity(fleet.products().len());
         for product in fleet.products() {
-            let holder = match holders.get(product.name()).copied() {
-                Some(holder) => {
-                    let limits = Budget::new(&product.rules().budget);
-                    book.with(holder, |budget| budget.relimit(&product.rules().budget));
-                    limits.left(Wall::from_unix(0)).map(|_| holder)
-                }
-                None => product::open(product, &book),
-            };
-            if let Some(holder) = holder {
-                holders.insert(product.name().to_owned(), holder);
-            }
-            products.push(Arc::new(ProductLive::new(product, &book, holder)));
+            let (name, rules) = (product.name(), product.rules());
+            let whole = level(Who::product(name), rules.limits, &rules.budget);
+            let teams = rules
+                .team
+                .iter()
+                .map(|(team, rules)| (team.as_str().into(), level(Who::team(name, team), rules.limits, &rules.budget)));
+            let teams = teams.collect();
+            products.push((Arc::new(ProductLive::new(product)), Teams { whole, teams }));
         }
-        Self { lines, products, book, holders }
+        Self { lines, products, book, levels, keys }
     }
 
-    /// A request of `product` begins, within the product's limits.
+    /// Takes the limits of the keys in `ring` over; what each used and spent stays so.
+    pub fn keep_keys(&self, ring: &KeyRing) {
+        let before = self.keys.load();
+        let mut keys: HashMap<Name, Arc<Level>> = HashMap::new();
+        for key in ring.iter().filter(|key| !key.quota.is_empty()) {
+            let level = before.get(&key.line).cloned();
+            let level = level.unwrap_or_else(|| Arc::new(Level::new(Who::key(&key.product, &key.line))));
+            let (limits, budget) = rules_of(&key.quota);
+            level.relimit(limits, &budget, &self.book);
+            keys.insert(Name::clone(&key.line), level);
+        }
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Within whose limits a caller of `product` is, whose key is of `team` and of `line`.
+    pub(crate) fn levels(&self, product: ProductIx, team: Option<&str>, line: Option<&str>) -> Levels {
+        let Some((_, teams)) = self.products.get(product.index()) else { return Levels::default() };
+        let team = team.and_then(|team| teams.teams.get(team));
+        let keys = self.keys.load();
+        let key = line.and_then(|line| keys.get(line));
+        Levels::of([key, team, Some(&teams.whole)].into_iter().flatten())
+    }
+
+    /// What every product, team and key with limits has used, in this order.
+    #[must_use]
+    pub fn standings(&self, now: Tick, wall: Wall) -> Vec<Standing> {
+        let mut keys: Vec<_> = self.keys.load().values().cloned().collect();
+        keys.sort_by(|a, b| (&a.who().product, &a.who().name).cmp(&(&b.who().product, &b.who().name)));
+        let teams = self.products.iter().flat_map(|(_, teams)| {
+            let mut inside: Vec<_> = teams.teams.values().cloned().collect();
+            inside.sort_by(|a, b| a.who().name.cmp(&b.who().name));
+            std::iter::once(Arc::clone(&teams.whole)).chain(inside)
+        });
+        teams.chain(keys).map(|level| level.standing(&self.book, now, wall)).collect()
+    }
+
+    /// A request of `product` begins, within everybody's limits.
     ///
     /// # Errors
     /// The limit that is reached.
-    pub(crate) fn enter(&self, product: ProductIx, facets: &Facets, now: Tick) -> Result<Option<ProductPlace>, Full> {
-        self.products.get(product.index()).map(|live| ProductPlace::enter(live, facets, now)).transpose()
+    pub(crate) fn enter(
+        &self,
+        product: ProductIx,
+        levels: &Levels,
+        facets: &Facets,
+        now: Tick,
+    ) -> Result<Places, AtLimit> {
+        if let Some((live, _)) = self.products.get(product.index()) {
+            live.request();
+        }
+        levels.enter(one::tokens_of(facets), now)
+    }
+
+    /// Whether a budget of `levels` has nothing left.
+    pub(crate) fn is_spent(&self, levels: &Levels, wall: Wall) -> bool {
+        levels.money_left(&self.book, wall) == Some(NanoUsd::ZERO)
+    }
+
+    /// This view as a caller within `levels` sees it.
+    pub(crate) const fn seen_by<'a>(&'a self, levels: &'a Levels) -> SeenBy<'a> {
+        SeenBy { live: self, levels }
     }
 
     /// Everything that a call on `leg` needs. `force`: the last resort, when everyone is held to be down.
     pub(crate) fn begin(
         &self,
-        (fleet, product): (&Fleet, &Product),
+        (fleet, product, levels): (&Fleet, &Product, &Levels),
         leg: &Leg,
         facets: &Facets,
         force: bool,
         clock: Clock,
     ) -> Result<Flight, NotNow> {
         let line = self.lines.get(leg.deployment.index()).ok_or(NotNow::Breaker)?;
-        let live = self.products.get(product.ix().index()).ok_or(NotNow::Breaker)?;
-        Flight::begin((line, live), product, (leg, fleet.tariff(leg.deployment)), facets, force, clock)
+        let (live, _) = self.products.get(product.ix().index()).ok_or(NotNow::Breaker)?;
+        Flight::begin(
+            (line, live),
+            (product, levels, &self.book),
+            (leg, fleet.tariff(leg.deployment)),
+            facets,
+            force,
+            clock,
+        )
     }
 
     /// What to do after a failed attempt; takes a retry from the product's budget.
     pub(crate) fn after_fault(&self, product: &Product, failed: &Failed<'_>, now: Tick) -> Decision {
-        let Some(live) = self.products.get(product.ix().index()) else {
+        let Some((live, _)) = self.products.get(product.ix().index()) else {
             return Decision::GiveUp(retry::GiveUp::NoOther);
         };
         let chance = fastrand::u64(..);
@@ -168,7 +244,7 @@ impl LiveView {
     /// Takes one hedge from the product's budget.
     pub(crate) fn may_hedge(&self, product: ProductIx, now: Tick) -> bool {
         let live = self.products.get(product.index());
-        live.is_some_and(|live| live.second_calls(now, |_, hedges| hedges.withdraw(now)))
+        live.is_some_and(|(live, _)| live.second_calls(now, |_, hedges| hedges.withdraw(now)))
     }
 
     /// What a provider said is left of its own limits.
@@ -178,10 +254,12 @@ impl LiveView {
         }
     }
 
-    /// Counts what `product` spent in `period` before this process began.
-    pub fn restore(&self, product: ProductIx, period: Period, spent: NanoUsd, wall: Wall) {
-        if let Some(live) = self.products.get(product.index()) {
-            live.restore(period, spent, wall);
+    /// Counts what `who` spent in `period` before this process began, if it has a budget.
+    pub fn restore(&self, who: &Who, period: Period, spent: NanoUsd, wall: Wall) {
+        let key = if who.rank == Rank::Key { self.keys.load().get(who.name.as_str()).cloned() } else { None };
+        let level = key.or_else(|| self.levels.get(who).cloned());
+        if let Some(holder) = level.and_then(|level| level.holder()) {
+            self.book.with(holder, |budget| budget.restore(period, spent, wall));
         }
     }
 }
@@ -190,12 +268,14 @@ impl LiveView {
 impl LiveView {
     /// What is held now: money, calls under way, places within limits.
     pub(crate) fn held(&self) -> (NanoUsd, u32, u32) {
-        let reserved = |holder: &Holder| self.book.with(*holder, |budget| budget.reserved()).unwrap_or_default();
-        let money = self.holders.values().map(reserved).fold(NanoUsd::ZERO, NanoUsd::plus);
+        let keys = self.keys.load();
+        let levels = || self.levels.values().chain(keys.values());
+        let reserved = |level: &Arc<Level>| self.book.with(level.holder()?, |budget| budget.reserved());
+        let money = levels().filter_map(reserved).fold(NanoUsd::ZERO, NanoUsd::plus);
         let under_way =
             self.lines.iter().map(|line| line.one.under_way.load(std::sync::atomic::Ordering::Relaxed)).sum();
         let placed = self.lines.iter().map(|line| line.one.gate.under_way()).sum::<u32>()
-            + self.products.iter().map(|product| product.gate.under_way()).sum::<u32>();
+            + levels().map(|level| level.gate.under_way()).sum::<u32>();
         (money, under_way, placed)
     }
 }
@@ -223,10 +303,43 @@ impl View for LiveView {
     }
 
     fn share(&self, product: ProductIx, cap: usize, _now: Tick) -> Share {
-        self.products.get(product.index()).map_or_else(Share::default, |live| live.share(cap))
+        self.products.get(product.index()).map_or_else(Share::default, |(live, _)| live.share(cap))
     }
 
     fn money_left(&self, product: ProductIx, wall: Wall) -> Option<NanoUsd> {
-        self.products.get(product.index())?.money_left(wall)
+        let (_, teams) = self.products.get(product.index())?;
+        Levels::of([&teams.whole]).money_left(&self.book, wall)
     }
+}
+
+/// What is known now, with the money of one caller: the least that his product, his team and his key have left.
+pub(crate) struct SeenBy<'a> {
+    live: &'a LiveView,
+    levels: &'a Levels,
+}
+
+impl View for SeenBy<'_> {
+    fn live(&self, deployment: DeploymentIx, bucket: SizeBucket, now: Tick) -> Live {
+        self.live.live(deployment, bucket, now)
+    }
+
+    fn share(&self, product: ProductIx, cap: usize, now: Tick) -> Share {
+        self.live.share(product, cap, now)
+    }
+
+    fn money_left(&self, _product: ProductIx, wall: Wall) -> Option<NanoUsd> {
+        self.levels.money_left(&self.live.book, wall)
+    }
+}
+
+/// The limits and the budget of a key. What they do not cover is refused: a key has nobody cheaper to ask.
+fn rules_of(quota: &Quota) -> (Limits, BudgetRules) {
+    let usd = |nano: Option<u64>| nano.map(NanoUsd);
+    let budget = BudgetRules {
+        usd_minute: usd(quota.nano_minute),
+        usd_day: usd(quota.nano_day),
+        usd_month: usd(quota.nano_month),
+        ..BudgetRules::default()
+    };
+    (Limits { rpm: quota.rpm, tpm: quota.tpm, concurrent: quota.concurrent }, budget)
 }

@@ -41,6 +41,24 @@ impl Gate {
         self.limited.fetch_or(!limits.is_empty(), Ordering::Relaxed);
     }
 
+    /// Whether nothing is limited.
+    pub(super) fn is_free(&self) -> bool {
+        !self.limited.load(Ordering::Relaxed)
+    }
+
+    /// What is limited, requests and tokens of the last minute, requests under way.
+    pub(super) fn used(&self, now: Tick) -> (Limits, (u64, u64), u32) {
+        let limiter = self.lock();
+        (limiter.limits(), limiter.used(now), limiter.under_way())
+    }
+
+    /// Takes a place back whose request was not made.
+    pub(super) fn cancel(&self, place: Option<Place>) {
+        if let Some(place) = place {
+            self.lock().cancel(place);
+        }
+    }
+
     /// A place for a request of `tokens`; `Ok(None)`: nothing is limited.
     pub(super) fn enter(&self, tokens: u64, now: Tick) -> Result<Option<Place>, Full> {
         if !self.limited.load(Ordering::Relaxed) {
