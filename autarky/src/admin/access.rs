@@ -3,6 +3,8 @@
 //! asked for. A page in a browser is kept from being that somebody by its host name and by where it comes from.
 
 use super::operation::Problem;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HOST, HeaderMap};
 use http::{StatusCode, Uri};
 use ledger::{KeyKind, KeyRing, Name};
@@ -24,7 +26,9 @@ pub(super) fn allow(
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, secret)| secret.trim());
-    let Some(secret) = bearer.or_else(|| text("x-api-key")) else {
+    // A browser knows no other way: the name is anything, the password is the key.
+    let basic = text(AUTHORIZATION.as_str()).and_then(password);
+    let Some(secret) = bearer.or_else(|| text("x-api-key")).or(basic.as_deref()) else {
         return without_key(ring, (headers, uri), peer, writes).map(|()| None);
     };
     let key = ring.verify_admin(secret, micros).map_err(|_| {
@@ -38,6 +42,13 @@ pub(super) fn allow(
         return Err(forbidden("the key may read only"));
     }
     Ok(Some(key.id.clone()))
+}
+
+/// The password of `Basic` credentials.
+fn password(value: &str) -> Option<String> {
+    let (_, credentials) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let credentials = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    credentials.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 fn without_key(ring: &KeyRing, (headers, uri): (&HeaderMap, &Uri), peer: IpAddr, writes: bool) -> Result<(), Problem> {
@@ -62,7 +73,7 @@ fn refused(message: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
 }
 
-fn forbidden(message: &str) -> Problem {
+pub(super) fn forbidden(message: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", message)
 }
 
@@ -133,6 +144,8 @@ mod tests {
             401,
             "there is one, so it is asked for"
         );
+        let basic = format!("Basic {}", STANDARD.encode(format!("anybody:{secret}")));
+        assert_eq!(asked(&admins, &[("authorization", &basic)], "10.0.0.1", true, 0), 200);
         let (viewers, secret) = ring(KeyKind::Viewer);
         let bearer = format!("Bearer {secret}");
         let key = [("authorization", bearer.as_str())];

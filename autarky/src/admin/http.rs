@@ -1,8 +1,9 @@
 //! The listener of the admin API: few connections, small bodies, every operation on a thread that may wait.
 
 use super::operation::{Problem, Route};
-use super::{Admin, OPERATIONS, access, openapi, params};
-use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use super::{Admin, OPERATIONS, access, console, openapi, params};
+use ::http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue};
+use ::http::header::{REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use ::http::{Method, Request, Response, StatusCode, request};
 use bytes::Bytes;
 use gateway::clock;
@@ -90,6 +91,9 @@ async fn exchange(
     peer: SocketAddr,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
+    if console::has(head.uri.path()) && matches!(head.method, Method::GET | Method::POST) {
+        return page(admin, working, &head, body, peer).await;
+    }
     let answered = answer(admin, working, &head, body, peer).await;
     let (status, value) = answered.unwrap_or_else(|problem| {
         let status = problem.status;
@@ -106,6 +110,61 @@ async fn exchange(
         response.headers_mut().insert(ALLOW, allowed);
     }
     response
+}
+
+/// A page of the console.
+async fn page(
+    admin: Arc<Admin>,
+    working: Arc<Semaphore>,
+    head: &request::Parts,
+    body: Incoming,
+    peer: SocketAddr,
+) -> Response<Full<Bytes>> {
+    let path = head.uri.path();
+    let drawn = draw(admin, working, head, body, peer).await;
+    let (status, html) = drawn.unwrap_or_else(|problem| (problem.status, console::refusal(&problem, path)));
+    let mut response = Response::new(Full::new(Bytes::from(html)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, console::POLICY),
+        (REFERRER_POLICY, "same-origin"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        // A browser asks for a name and a password then: the name is anything, the password a key of the admin API.
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"autarky\", charset=\"UTF-8\""));
+    }
+    response
+}
+
+async fn draw(
+    admin: Arc<Admin>,
+    working: Arc<Semaphore>,
+    head: &request::Parts,
+    body: Incoming,
+    peer: SocketAddr,
+) -> Result<(StatusCode, String), Problem> {
+    let writes = head.method == Method::POST;
+    let who = (&head.headers, &head.uri);
+    let by = access::allow(&admin.gateway.access.ring(), who, peer.ip(), writes, clock::unix_micros())?;
+    let said = if writes {
+        console::check_origin(&head.headers)?;
+        let body = collect(&head.headers, body, "application/x-www-form-urlencoded").await?;
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::invalid("the form is no UTF-8"))?;
+        params::of_query(text)
+    } else {
+        params::of_query(head.uri.query().unwrap_or_default())
+    };
+    let (said, method, path) = (said.map_err(Problem::invalid)?, head.method.clone(), head.uri.path().to_owned());
+    if writes {
+        tracing::info!(path, by = by.as_deref().unwrap_or_default(), "a form of the console");
+    }
+    waiting(working, "console", move || console::answer(&admin, &method, &path, &said)).await
 }
 
 /// The methods that are answered on `path`.
@@ -150,7 +209,7 @@ async fn answer(
     for (name, text) in said {
         pairs.push((name.to_owned(), params::decoded(text).map_err(Problem::invalid)?));
     }
-    let body = collect(&head.headers, body).await?;
+    let body = collect(&head.headers, body, "application/json").await?;
     let done = work(admin, working, route, pairs, body).await;
     if route.writes() {
         let (by, done) =
@@ -160,7 +219,8 @@ async fn answer(
     done
 }
 
-async fn collect(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
+/// The body, which must be of the kind `wanted`.
+async fn collect(headers: &HeaderMap, body: Incoming, wanted: &str) -> Result<Bytes, Problem> {
     let body = match tokio::time::timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -170,12 +230,13 @@ async fn collect(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> 
         Ok(Err(error)) => return Err(Problem::invalid(format!("the body could not be read: {error}"))),
         Err(_) => return Err(Problem::invalid(format!("the body did not arrive within {} s", PATIENCE.as_secs()))),
     };
-    // What is not called JSON could be sent by any page in a browser without it being asked first.
+    // What is not called JSON could be sent by any page in a browser without it being asked first; what sends a form is
+    // asked for before.
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !body.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
-        let message = format!("the body is `{kind}`, and only `application/json` is read");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
+    if !body.is_empty() && !kind.eq_ignore_ascii_case(wanted) {
+        let message = format!("the body is `{kind}`, and only `{wanted}` is read");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_media_type", message));
     }
     Ok(body)
 }
@@ -188,14 +249,24 @@ async fn work(
     pairs: params::Pairs,
     body: Bytes,
 ) -> Result<(StatusCode, Value), Problem> {
+    let done = waiting(working, route.name, move || (route.run)(&admin, &pairs, &body)).await?;
+    Ok((route.status, done?))
+}
+
+/// Runs `work` on a thread that may wait, when there is a place for it.
+async fn waiting<T: Send + 'static>(
+    working: Arc<Semaphore>,
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
     let broke = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, operation = route.name, "an operation of the admin API broke");
+        tracing::error!(%error, operation = name, "an operation of the admin API broke");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the operation broke; the log says more")
     };
     let place = working.acquire_owned().await.map_err(|error| broke(&error))?;
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
-        (route.run)(&admin, &pairs, &body)
+        work()
     });
-    Ok((route.status, done.await.map_err(|error| broke(&error))??))
+    done.await.map_err(|error| broke(&error))
 }

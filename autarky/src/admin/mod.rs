@@ -5,6 +5,7 @@
 mod access;
 mod budgets;
 mod config;
+mod console;
 mod health;
 mod http;
 mod keys;
@@ -13,6 +14,7 @@ mod operation;
 mod params;
 mod plan;
 mod reports;
+mod requests;
 mod usage;
 
 pub(crate) use http::serve;
@@ -35,6 +37,7 @@ const OPERATIONS: &[Route] = &[
     Route::of::<keys::Revoke>(),
     Route::of::<keys::Rotate>(),
     Route::of::<usage::Usage>(),
+    Route::of::<requests::Requests>(),
     Route::of::<budgets::Budgets>(),
     Route::of::<plan::DryRun>(),
     Route::of::<reports::Why>(),

@@ -14,7 +14,7 @@ mod reference;
 pub(crate) mod register;
 mod serve;
 mod state;
-mod whatif;
+pub(crate) mod whatif;
 mod why;
 pub(crate) mod window;
 

@@ -184,14 +184,15 @@ fn stop_on_signals(gateway: &Arc<Gateway>) -> anyhow::Result<()> {
 }
 
 fn greet(address: SocketAddr, admin: Option<SocketAddr>, config: &Path) {
-    let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/admin/health"));
+    let at = |path: &str| admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}{path}"));
+    let (admin, console) = (at("/admin/health"), at("/console"));
     output::line(format!(
         "autarky {} listens on http://{address}\n\n  curl http://{address}/v1/chat/completions -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"auto\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}}]}}'\n\n  \
          configuration  {}   (read again on every change)\n  \
          metrics        http://{address}/metrics\n  \
          admin API      {admin}\n  \
-         console        will be at http://{address}/console in a later version",
+         console        {console}",
         env!("CARGO_PKG_VERSION"),
         config.display(),
     ));

@@ -5,7 +5,7 @@ use super::register::{self, Files};
 use super::window::{self, Since, Window};
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
-use insurance::whatif::{BUILTIN, Scenario, board, whatif};
+use insurance::whatif::{BUILTIN, Board, Scenario, board, whatif};
 use insurance::{Day, render};
 use std::process::ExitCode;
 
@@ -51,19 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let window = Window::read(&args.files, args.since, args.as_of.unwrap_or_else(register::today))?;
-    let (inputs, fleet, evidence) = (window.inputs(), &*window.checked.fleet, &window.evidence);
     let Some((name, text)) = scenario else {
-        let all = BUILTIN.iter().map(|(name, text)| read(name, text)).collect::<anyhow::Result<Vec<Scenario>>>()?;
-        let mut notes = window.notes.clone();
-        let playable = |one: &Scenario| match whatif(&inputs, fleet, evidence, one) {
-            Ok(_) => true,
-            Err(error) => {
-                notes.push(format!("`{}` cannot be played here: {error}", one.name));
-                false
-            }
-        };
-        let all: Vec<Scenario> = all.into_iter().filter(playable).collect();
-        let boards = board(&inputs, fleet, evidence, &all)?;
+        let (boards, notes) = boards(&window)?;
         output::line(match args.format {
             Format::Text => render::board_text(&boards, &notes),
             Format::Json => serde_json::to_string_pretty(&serde_json::json!({ "boards": boards, "notes": notes }))?,
@@ -71,6 +60,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         });
         return Ok(ExitCode::SUCCESS);
     };
+    let (inputs, fleet, evidence) = (window.inputs(), &*window.checked.fleet, &window.evidence);
     let report = whatif(&inputs, fleet, evidence, &read(&name, &text)?)?;
     output::line(match args.format {
         Format::Text => render::whatif_text(&report),
@@ -78,6 +68,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Html => render::whatif_html(&report),
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every scenario that ships and can be played here, on boards, with what cannot be said.
+///
+/// # Errors
+/// A scenario cannot be read, or the plan cannot be made.
+pub(crate) fn boards(window: &Window) -> anyhow::Result<(Vec<Board>, Vec<String>)> {
+    let (inputs, fleet, evidence) = (window.inputs(), &*window.checked.fleet, &window.evidence);
+    let all = BUILTIN.iter().map(|(name, text)| read(name, text)).collect::<anyhow::Result<Vec<Scenario>>>()?;
+    let mut notes = window.notes.clone();
+    let playable = |one: &Scenario| match whatif(&inputs, fleet, evidence, one) {
+        Ok(_) => true,
+        Err(error) => {
+            notes.push(format!("`{}` cannot be played here: {error}", one.name));
+            false
+        }
+    };
+    let all: Vec<Scenario> = all.into_iter().filter(playable).collect();
+    Ok((board(&inputs, fleet, evidence, &all)?, notes))
 }
 
 /// The text of the scenario `name`, which is a file's or one that ships.

@@ -5,6 +5,7 @@
 mod admin;
 mod agents;
 mod catalog;
+mod console;
 mod doors;
 mod errors;
 mod failover;

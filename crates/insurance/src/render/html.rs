@@ -46,7 +46,8 @@ pub fn html(report: &Exposure) -> String {
 }
 
 /// A page called `title` with what `body` writes.
-pub(super) fn page(title: &str, body: impl FnOnce(&mut String)) -> String {
+#[must_use]
+pub fn page(title: &str, body: impl FnOnce(&mut String)) -> String {
     let mut page = String::with_capacity(16 * 1024);
     let _ = write!(
         page,
@@ -62,12 +63,13 @@ pub(super) fn page(title: &str, body: impl FnOnce(&mut String)) -> String {
 }
 
 /// A line in small print.
-pub(super) fn note(page: &mut String, text: &str) {
+pub fn note(page: &mut String, text: &str) {
     let _ = write!(page, "<p class=\"note\">{}</p>", safe(text));
 }
 
 /// Text that may stand anywhere in the page.
-pub(super) fn safe(text: &str) -> String {
+#[must_use]
+pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {
@@ -111,7 +113,8 @@ fn head(page: &mut String, report: &Exposure) {
     }
 }
 
-pub(super) fn table(page: &mut String, title: &str, basis: &str, columns: &[(&str, bool)]) {
+/// Begins a table: its title, what its figures rest on, and its columns (numbers stand to the right).
+pub fn table(page: &mut String, title: &str, basis: &str, columns: &[(&str, bool)]) {
     let _ = write!(page, "<h2>{title} <span class=\"basis\">{basis}</span></h2><div class=\"wide\"><table><thead><tr>");
     for (column, number) in columns {
         let _ = write!(page, "<th{}>{column}</th>", if *number { " class=\"n\"" } else { "" });
@@ -119,7 +122,8 @@ pub(super) fn table(page: &mut String, title: &str, basis: &str, columns: &[(&st
     page.push_str("</tr></thead><tbody>");
 }
 
-pub(super) fn end(page: &mut String, left_out: usize) {
+/// Ends a table of which `left_out` rows are not shown.
+pub fn end(page: &mut String, left_out: usize) {
     page.push_str("</tbody></table></div>");
     if left_out > 0 {
         let _ = write!(page, "<p class=\"note\">… and {left_out} more</p>");

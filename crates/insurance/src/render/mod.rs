@@ -9,7 +9,7 @@ mod text;
 mod whatif;
 
 pub use self::csv::csv;
-pub use html::html;
+pub use html::{end, html, note, page, safe, table};
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};
 pub use text::text;
@@ -42,7 +42,8 @@ fn part(some: u64, all: u64) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -56,15 +57,23 @@ fn count(number: u64) -> String {
 
 /// Billionths of a dollar as dollars, `≥` where some are unknown; unknown where all are.
 #[expect(clippy::cast_precision_loss, reason = "for display")]
-fn money(nanodollars: i64, unpriced: u64) -> String {
+#[must_use]
+pub fn money(nanodollars: i64, unpriced: u64) -> String {
     match (nanodollars, unpriced) {
         (0, 1..) => UNKNOWN.to_owned(),
-        (known, 0) => format!("${:.2}", known as f64 / 1e9),
-        (known, _) => format!("≥ ${:.2}", known as f64 / 1e9),
+        (known, 0) => dollars(known as f64 / 1e9),
+        (known, _) => format!("≥ {}", dollars(known as f64 / 1e9)),
     }
 }
 
-fn tokens(known: u64, uncounted: u64) -> String {
+/// To the cent; what is less than one, to its ten-thousandth part.
+fn dollars(usd: f64) -> String {
+    if usd > 0.0 && usd < 0.01 { format!("${usd:.6}") } else { format!("${usd:.2}") }
+}
+
+/// A number of tokens, `≥` where some answers were not counted; unknown where none was.
+#[must_use]
+pub fn tokens(known: u64, uncounted: u64) -> String {
     match (known, uncounted) {
         (0, 1..) => UNKNOWN.to_owned(),
         (known, 0) => count(known),

@@ -1,0 +1,104 @@
+//! The log of requests: attempts, newest first, as the ledger has them.
+
+use super::usage::default_since;
+use super::{Admin, Nothing, Operation, Problem};
+use crate::cmd::window;
+use gateway::clock;
+use http::{Method, StatusCode};
+use ledger::named::Named;
+use ledger::{Filter, Name, Outcome};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// Most attempts of one answer.
+const MOST: u32 = 1_000;
+
+/// The log of requests.
+pub(super) struct Requests;
+
+/// Which of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Only of this product.
+    product: Option<String>,
+    /// Only at this deployment.
+    deployment: Option<String>,
+    /// Only with this outcome.
+    outcome: Option<Ended>,
+    /// How far back: days, hours, minutes, or everything.
+    #[serde(default = "default_since")]
+    #[schemars(extend("pattern" = r"^([1-9][0-9]{0,4}[dhm]|all)$"))]
+    since: String,
+    /// At most so many, 1 to 1000.
+    #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 1000))]
+    limit: u32,
+}
+
+const fn default_limit() -> u32 {
+    50
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Ended(Outcome);
+
+impl JsonSchema for Ended {
+    fn schema_name() -> Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = Outcome::MEMBERS.iter().map(|outcome| outcome.name()).collect();
+        json_schema!({"type": "string", "enum": names})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// Attempts.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Requests")]
+pub(super) struct Told {
+    /// Newest first, with the fields of the ledger; what is not known is left out.
+    attempts: Vec<Map<String, Value>>,
+}
+
+impl Operation for Requests {
+    type Params = Which;
+    type Body = Nothing;
+    type Answer = Told;
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/admin/requests";
+    const NAME: &'static str = "requests";
+    const SUMMARY: &'static str = "Attempts, newest first: who asked, who was asked, what became of it.";
+    const REFUSALS: &'static [(StatusCode, &'static str)] =
+        &[(StatusCode::SERVICE_UNAVAILABLE, "The ledger cannot be read now.")];
+
+    fn run(admin: &Admin, which: Which, _: Nothing) -> Result<Told, Problem> {
+        if !(1..=MOST).contains(&which.limit) {
+            return Err(Problem::invalid(format!("`limit` is 1 to {MOST}")));
+        }
+        let since = window::since(&which.since).map_err(Problem::invalid)?;
+        let now = clock::unix_micros();
+        let back = since.0.map(|back| i64::try_from(back.as_micros()).unwrap_or(i64::MAX));
+        let filter = Filter {
+            from: back.map(|back| now.saturating_sub(back)),
+            product: which.product.map(Name::from),
+            deployment: which.deployment.map(Name::from),
+            outcome: which.outcome.map(|ended| ended.0),
+            limit: Some(which.limit),
+            ..Filter::default()
+        };
+        let attempt = |row| match serde_json::to_value(row) {
+            Ok(Value::Object(row)) => row,
+            _ => Map::new(),
+        };
+        Ok(Told { attempts: admin.store.list(&filter)?.into_iter().map(attempt).collect() })
+    }
+}
