@@ -1,5 +1,5 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick reference bench bench-gateway fuzz
+.PHONY: help run test quick reference bench bench-gateway soak fuzz
 
 help:
 	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
@@ -8,6 +8,7 @@ help:
 	@echo "make reference   write docs/reference anew"
 	@echo "make fuzz        everything that reads what strangers send   (ARGS=\"SECONDS TARGET...\")"
 	@echo "make bench       the house model against llama.cpp itself   (ARGS=ROUNDS)"
+	@echo "make soak        an hour of mixed traffic: does anything grow, is anything lost?   (ARGS=\"--minutes 5\")"
 	@echo "make bench-gateway   the gateway against its floors and LiteLLM's proxy   (ARGS=ROUNDS)"
 
 run:
@@ -27,6 +28,9 @@ bench:
 
 fuzz:
 	@scripts/fuzz $(ARGS)
+
+soak:
+	@scripts/soak $(ARGS)
 
 bench-gateway:
 	@scripts/bench-gateway $(ARGS)

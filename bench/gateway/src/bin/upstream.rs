@@ -1,21 +1,78 @@
-//! A provider that costs next to nothing: `upstream PORT PACE_MS`. It looks at no more than whether a stream is wanted, and
-//! answers the same 100 tokens. Each streamed token says when it left: `@MICROSECONDS@`.
+//! A provider that costs next to nothing: `upstream PORT PACE_MS [FAULT_EVERY]`. It looks at no more than whether a stream
+//! is wanted, and answers the same 100 tokens. Each streamed token says when it left: `@MICROSECONDS@`. A question that
+//! holds `!400` is refused; of the others every FAULT_EVERY-th meets one of five faults in turn (0: none). `GET /counts`
+//! tells what it did, by kind.
 
 use gateway_bench::{Body, arguments, now_us, serve, whole};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const TOKENS: usize = 100;
 
-fn main() {
-    let (port, pace) = arguments();
-    let pace = Duration::from_millis(pace.parse().unwrap_or(10));
-    serve(port, move |request| answer(request, pace));
+/// Of how many of a request's first bytes a `!400` is looked for.
+const LOOK: usize = 512;
+
+/// What it did.
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    refused: AtomicU64,
+    faults: AtomicU64,
+    whole: AtomicU64,
+    streams: AtomicU64,
+    left: AtomicU64,
 }
 
-async fn answer(request: Request<Incoming>, pace: Duration) -> Response<Body> {
+struct Provider {
+    pace: Duration,
+    fault_every: u64,
+    counts: Counts,
+}
+
+fn main() {
+    let (port, pace) = arguments();
+    let provider = Provider {
+        pace: Duration::from_millis(pace.parse().unwrap_or(10)),
+        fault_every: std::env::args().nth(3).and_then(|word| word.parse().ok()).unwrap_or(0),
+        counts: Counts::default(),
+    };
+    let provider = Arc::new(provider);
+    serve(port, move |request| answer(request, Arc::clone(&provider)));
+}
+
+/// The fault, if it is this request's turn: an HTTP status, or 0 for a connection that is cut in the middle.
+fn fault(provider: &Provider) -> Option<u16> {
+    let number = provider.counts.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    if provider.fault_every == 0 || number % provider.fault_every != 0 {
+        return None;
+    }
+    provider.counts.faults.fetch_add(1, Ordering::Relaxed);
+    Some([500, 503, 0, 429, 529][(number / provider.fault_every % 5) as usize])
+}
+
+fn refusal(status: u16) -> Response<Body> {
+    let mut response = Response::new(whole(format!(r#"{{"error":{{"type":"bench","message":"{status}, as asked"}}}}"#)));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
+
+fn counts(counts: &Counts) -> Response<Body> {
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let Counts { requests, refused, faults, whole: wholes, streams, left } = counts;
+    let told = [("requests", requests), ("refused", refused), ("faults", faults), ("whole", wholes), ("streams", streams), ("left", left)];
+    let told: Vec<String> = told.iter().map(|(name, count)| format!("\"{name}\":{}", of(count))).collect();
+    Response::new(whole(format!("{{{}}}", told.join(","))))
+}
+
+async fn answer(request: Request<Incoming>, provider: Arc<Provider>) -> Response<Body> {
+    if request.uri().path() == "/counts" {
+        return counts(&provider.counts);
+    }
+    let fault = fault(&provider);
     let anthropic = request.uri().path().ends_with("/messages");
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let has = |word: &[u8]| body.windows(word.len()).any(|seen| seen == word);
@@ -24,7 +81,24 @@ async fn answer(request: Request<Incoming>, pace: Duration) -> Response<Body> {
     let streamed = ends.into_iter().flatten().any(|end| {
         [b"\"stream\":true".as_slice(), b"\"stream\": true"].iter().any(|word| end.windows(word.len()).any(|seen| seen == *word))
     }) || (body.len() < 4096 && (has(b"\"stream\":true") || has(b"\"stream\": true")));
-    let (mime, body) = if streamed { ("text/event-stream", stream(anthropic, pace)) } else { ("application/json", whole(unary(anthropic))) };
+    if body.get(..LOOK.min(body.len())).is_some_and(|start| start.windows(4).any(|seen| seen == b"!400")) {
+        provider.counts.refused.fetch_add(1, Ordering::Relaxed);
+        return refusal(400);
+    }
+    let cut = match fault {
+        Some(0) => true,
+        Some(status) => return refusal(status),
+        None => false,
+    };
+    let (mime, body) = if streamed {
+        ("text/event-stream", stream(anthropic, provider, cut))
+    } else if cut {
+        // Less than it says that it is.
+        ("application/json", BodyExt::boxed(StreamBody::new(futures_util::stream::iter([Err::<Frame<bytes::Bytes>, _>("cut".into())]))))
+    } else {
+        provider.counts.whole.fetch_add(1, Ordering::Relaxed);
+        ("application/json", whole(unary(anthropic)))
+    };
     let mut response = Response::new(body);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static(mime));
     response
@@ -69,26 +143,32 @@ fn events(anthropic: bool, at: usize) -> String {
     }
 }
 
-fn stream(anthropic: bool, pace: Duration) -> Body {
-    let (tell, mut told) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+fn stream(anthropic: bool, provider: Arc<Provider>, cut: bool) -> Body {
+    let (tell, mut told) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, &'static str>>(4);
     tokio::spawn(async move {
-        let mut clock = tokio::time::interval(pace.max(Duration::from_millis(1)));
+        let mut clock = tokio::time::interval(provider.pace.max(Duration::from_millis(1)));
         for at in 0..TOKENS {
             clock.tick().await;
-            if tell.send(events(anthropic, at).into()).await.is_err() {
+            if cut && at == TOKENS / 2 {
+                let _ = tell.send(Err("cut")).await;
+                return;
+            }
+            if tell.send(Ok(events(anthropic, at).into())).await.is_err() {
+                provider.counts.left.fetch_add(1, Ordering::Relaxed);
                 return;
             }
         }
+        provider.counts.streams.fetch_add(1, Ordering::Relaxed);
     });
     let frames = futures(move |cx| told.poll_recv(cx));
     BodyExt::boxed(StreamBody::new(frames))
 }
 
-type Polled = std::task::Poll<Option<bytes::Bytes>>;
+type Polled = std::task::Poll<Option<Result<bytes::Bytes, &'static str>>>;
 
 /// A stream of frames from a poll function.
 fn futures(
     mut poll: impl FnMut(&mut std::task::Context<'_>) -> Polled + Send + Sync + Unpin + 'static,
 ) -> impl futures_core::Stream<Item = Result<Frame<bytes::Bytes>, Box<dyn std::error::Error + Send + Sync>>> + Send + Sync + Unpin {
-    futures_util::stream::poll_fn(move |cx| poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))))
+    futures_util::stream::poll_fn(move |cx| poll(cx).map(|told| told.map(|told| told.map(Frame::data).map_err(Into::into))))
 }
