@@ -1,6 +1,7 @@
-//! How the process is: breakers, and how far its bookkeeping is.
+//! How the process is: its load, breakers, and how far its bookkeeping is.
 
 use super::{Admin, Nothing, Operation, Problem};
+use gateway::load::LoadReport;
 use gateway::run::live::Breakers;
 use http::Method;
 use schemars::JsonSchema;
@@ -15,6 +16,8 @@ pub(super) struct Health;
 pub(super) struct Told {
     #[serde(flatten)]
     breakers: Breakers,
+    /// How much is under way, and whose requests are refused for that.
+    load: LoadReport,
     /// What is missing until products can be answered; empty: nothing.
     missing: Vec<String>,
     /// The ledger.
@@ -50,6 +53,7 @@ impl Operation for Health {
         let (feeder, journal) = (admin.feeder.status(), admin.gateway.journal.status());
         Ok(Told {
             breakers: setup.live.breakers(&setup.fleet, admin.gateway.clock.tick()),
+            load: LoadReport::of(&admin.gateway),
             missing: admin.gateway.missing(),
             ledger: Ledger {
                 behind: feeder.lag_rows,

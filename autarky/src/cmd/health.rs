@@ -1,4 +1,4 @@
-//! `autarky health`: every breaker of a running server, why it is open, and until when.
+//! `autarky health`: how much a running server has to do, every breaker of it, why it is open, and until when.
 
 use super::output::{self, Format};
 use crate::config;
@@ -47,12 +47,41 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Json => output::line(serde_json::to_string_pretty(&health)?),
         Format::Text => {
+            output::line(load(&health["load"]));
             for breaker in health["breakers"].as_array().into_iter().flatten() {
                 output::line(told(breaker));
             }
         }
     }
     Ok(if health["closed"] == Value::Bool(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How much is under way, and whose requests are refused for that.
+fn load(load: &Value) -> String {
+    let number = |key: &str| load[key].as_u64().unwrap_or_default();
+    let mut line = format!(
+        "{:<11}{:<28}{} of {} requests under way, event loop {} ms late",
+        "load",
+        "server",
+        number("under_way"),
+        number("most"),
+        number("late_ms")
+    );
+    for product in load["products"].as_array().into_iter().flatten() {
+        let (share, refused) = (product["refused_share"].as_f64().unwrap_or_default(), product["refused"].as_u64());
+        if share > 0.0 || refused > Some(0) {
+            let text = |key: &str| product[key].as_str().unwrap_or_default();
+            line.push_str(&format!(
+                "\n{:<11}{:<28}{} ({:.0} % of its requests are refused now, {} so far)",
+                "product",
+                text("product"),
+                text("criticality"),
+                share * 100.0,
+                refused.unwrap_or_default()
+            ));
+        }
+    }
+    line
 }
 
 fn told(breaker: &Value) -> String {

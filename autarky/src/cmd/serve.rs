@@ -2,31 +2,43 @@
 
 use super::output;
 use crate::admin::{self, Admin};
+use crate::config::file::ServerFile;
 use crate::config::{self, Checked, Problems, paths};
+use crate::wiring::capacity;
+use crate::wiring::handover::{self, Farewell, Keeper, Post, Predecessor};
 use crate::wiring::house::HouseBackend;
 use crate::wiring::reload::{self, Reloader};
 use crate::wiring::{self, Parts};
 use anyhow::Context;
 use gateway::access::Access;
 use gateway::clock::Clock;
-use gateway::serve::Listener;
+use gateway::serve::{Door, Drain, Listener};
 use gateway::setup::Gateway;
 use gateway::turns::Turns;
 use ledger::{Feeder, FeederOptions, Journal, JournalOptions, KeyRing, Sqlite};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+/// What the socket that clients connect to is called when it is handed over.
+const CLIENTS: &str = "clients";
+/// And that of the admin API.
+const ADMIN: &str = "admin";
+/// How long kept connections wait for one more request after a hand-over, at most.
+const LINGER: Duration = Duration::from_secs(10);
 /// How long the ledger may take to catch up at the end.
 const LAST_FEED: Duration = Duration::from_secs(10);
 
-/// SIGTERM and Ctrl-C drain open requests and stop; SIGHUP and changes of the file reload the configuration.
+/// SIGTERM and Ctrl-C drain open requests and stop; SIGHUP and changes of the file reload the configuration; SIGUSR2
+/// starts the program anew and hands over to it, without a request lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration. Default: ./autarky.toml, else the one in your configuration folder, written when missing.
@@ -38,6 +50,10 @@ pub(crate) struct Args {
     /// How to write the log. Default: text on a terminal, JSON elsewhere.
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
+    /// Takes over from the process that serves the same data folder: its sockets, and what is spent and counted. That one
+    /// ends what it runs and stops. Where nobody serves, starts as usual.
+    #[arg(long)]
+    take_over: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,7 +78,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         output::note(Problems { file: path.display().to_string(), list: std::mem::take(&mut checked.warnings) });
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(path, checked))?;
+    runtime.block_on(serve(path, checked, args.take_over))?;
     // The house model's threads and blocking reads need not be waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)
@@ -90,15 +106,12 @@ fn write_default(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
+async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Result<()> {
+    capacity::take_handles();
     let data = wiring::data_folder(&checked.server);
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder `{}`", data.display()))?;
-    let listener = Listener::bind(checked.server.listen).with_context(|| {
-        format!(
-            "cannot listen on {}: another process may have the port; choose one with `--listen`",
-            checked.server.listen
-        )
-    })?;
+    let mut before = if take_over { handover::ask(&data)? } else { None };
+    let listener = listen(checked.server.listen, before.as_mut())?;
     let address = listener.address()?;
     let database = wiring::database(&data);
     let store = Arc::new(Sqlite::open(&database)?);
@@ -116,8 +129,8 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     let feeder = Arc::new(Feeder::start(&journal, store.clone(), FeederOptions::default())?);
     let turns = Arc::new(state::Sqlite::open(&wiring::state::database(&data))?);
 
-    let drain = Duration::from_secs(checked.server.drain_s);
-    let admin = listen_for_admin(checked.admin.listen).await;
+    let drain = drain(&checked.server);
+    let admin = listen_for_admin(checked.admin.listen, before.as_mut());
     let parts = Parts::new(HouseBackend::new(&checked.house, &paths::cache())?);
     let house = Arc::clone(&parts.house);
     let setup = wiring::setup(checked, &parts, None)?;
@@ -130,7 +143,8 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     let access = Access::new(Arc::new(ring), wiring::aws_seed(&data));
     let kept = Turns::new(Arc::clone(&turns) as Arc<dyn state::Store>);
     let readiness = Box::new(readiness);
-    let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, Clock::default(), readiness));
+    let clock = if before.is_some() { Clock::begun(handover::BEFORE) } else { Clock::default() };
+    let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, clock, readiness));
     wiring::state::watch(&gateway, turns);
     wiring::keys::watch(&gateway, database);
     let reloader = Arc::new(Reloader::new(&gateway, parts, path.clone()));
@@ -139,13 +153,20 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
         house.prepare(&gateway.tasks);
     }
     stop_on_signals(&gateway)?;
+    wiring::successor::watch(&gateway)?;
+    let mut sockets = vec![(CLIENTS, listener.share()?)];
+    if let Some((socket, _)) = &admin {
+        sockets.push((ADMIN, socket.as_fd().try_clone_to_owned()?));
+    }
+    let (door, farewell) = take_the_place(&gateway, &data, before, sockets).await?;
+    wiring::successor::tell_service_manager();
     greet(address, admin.as_ref().map(|(_, address)| *address), &path);
     if let Some((socket, _)) = admin {
         let (gateway, feeder, config) = (Arc::clone(&gateway), Arc::clone(&feeder), path);
         admin::serve(Arc::new(Admin { gateway, store, feeder, reloader, config }), socket);
     }
 
-    listener.serve(Arc::clone(&gateway), drain).await;
+    listener.serve(Arc::clone(&gateway), door, drain).await;
     gateway.tasks.stop();
     gateway.turns.flush().await;
     house.shutdown().await;
@@ -153,19 +174,77 @@ async fn serve(path: PathBuf, checked: Checked) -> anyhow::Result<()> {
     if let Err(error) = feeder.flush(LAST_FEED) {
         tracing::warn!(%error, "the ledger is behind");
     }
+    if let Some(farewell) = farewell {
+        farewell.say().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The socket of the admin API and its address. Products are answered also where it cannot be had.
-async fn listen_for_admin(wanted: Option<SocketAddr>) -> Option<(TcpListener, SocketAddr)> {
+/// The socket that clients connect to: the one of the process before, a service manager's, or a new one.
+fn listen(wanted: SocketAddr, before: Option<&mut Predecessor>) -> anyhow::Result<Listener> {
+    let given = before.and_then(|before| before.socket(CLIENTS)).or_else(handover::from_service_manager);
+    if let Some(socket) = given {
+        let listener =
+            Listener::inherit(socket).context("the socket given to this process is none that clients use")?;
+        let address = listener.address()?;
+        if wanted == address || wanted.port() == 0 {
+            return Ok(listener);
+        }
+        tracing::warn!(given = %address, %wanted, "the configuration names another address than the socket given: that one is let go");
+    }
+    Listener::bind(wanted).with_context(|| {
+        format!("cannot listen on {wanted}: another process may have the port; choose one with `--listen`")
+    })
+}
+
+/// The socket of the admin API, that of the process before or a new one, and its address. Products are answered also
+/// where it cannot be had.
+fn listen_for_admin(wanted: Option<SocketAddr>, before: Option<&mut Predecessor>) -> Option<(TcpListener, SocketAddr)> {
     let wanted = wanted?;
-    let bound = TcpListener::bind(wanted).await.and_then(|socket| socket.local_addr().map(|address| (socket, address)));
+    let inherit = |socket: OwnedFd| {
+        let socket = std::net::TcpListener::from(socket);
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok::<_, std::io::Error>((TcpListener::from_std(socket)?, address))
+    };
+    let given = before.and_then(|before| before.socket(ADMIN)).and_then(|socket| inherit(socket).ok());
+    if let Some((socket, address)) = given.filter(|(_, address)| wanted == *address || wanted.port() == 0) {
+        return Some((socket, address));
+    }
+    let bound = std::net::TcpListener::bind(wanted).and_then(|socket| inherit(socket.into()));
     bound
         .inspect_err(
             |error| tracing::error!(%error, address = %wanted, "there is no admin API: choose another `admin.listen`"),
         )
         .ok()
+}
+
+fn drain(server: &ServerFile) -> Drain {
+    let limit = Duration::from_secs(server.drain_s);
+    Drain { notice: Duration::from_secs(server.notice_s), linger: LINGER.min(limit / 2), limit }
+}
+
+/// Takes the place of the process before, where there is one, and waits for the next one.
+async fn take_the_place(
+    gateway: &Arc<Gateway>,
+    data: &Path,
+    before: Option<Predecessor>,
+    sockets: Vec<(&'static str, OwnedFd)>,
+) -> anyhow::Result<(watch::Receiver<Door>, Option<Farewell>)> {
+    let (open, door) = watch::channel(Door::Open);
+    let successor = match before {
+        Some(before) => Some(before.take_over(gateway).await?),
+        None => None,
+    };
+    let post = Post::open(data)
+        .inspect_err(|error| tracing::warn!(%error, "no other process can take over from this one"))
+        .ok();
+    if let Some(successor) = successor {
+        successor.serve(gateway).await?;
+    }
+    let farewell = post.map(|post| Keeper::new(gateway, data, sockets, open).watch(post));
+    Ok((door, farewell))
 }
 
 fn stop_on_signals(gateway: &Arc<Gateway>) -> anyhow::Result<()> {

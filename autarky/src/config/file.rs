@@ -45,9 +45,18 @@ pub(crate) struct ServerFile {
     pub(crate) data: Option<PathBuf>,
     /// Largest request body, in MiB.
     pub(crate) body_mib: usize,
-    /// Most requests under way at the same time; more are refused at once with 503 and a time to wait.
-    pub(crate) in_flight: usize,
-    /// Seconds that open requests have to end after the process was told to stop.
+    /// Most requests under way at the same time; more are refused at once with 503 and a time to wait. Each criticality
+    /// of the products may use 15 % less of it than the next higher one, so that there is room left for the critical.
+    /// Default: what memory and file handles of the machine allow, at most 10000.
+    pub(crate) in_flight: Option<usize>,
+    /// From how many milliseconds on the event loop counts as late. While it is late for seconds without a break, ever
+    /// more requests are refused with 503, those of the least critical products first. 0: none are.
+    pub(crate) late_ms: u64,
+    /// Seconds that connections are still accepted after the process was told to stop, while `/readyz` says no: for load
+    /// balancers that take their time to notice.
+    pub(crate) notice_s: u64,
+    /// Seconds that open requests have to end after the process was told to stop, or has handed over to another one;
+    /// then they are cut.
     pub(crate) drain_s: u64,
     /// What a deployment without a known price is taken to cost at most, in US dollars per million tokens.
     pub(crate) unknown_usd_per_million: f64,
@@ -59,7 +68,9 @@ impl Default for ServerFile {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: None,
             body_mib: 32,
-            in_flight: 10_000,
+            in_flight: None,
+            late_ms: 250,
+            notice_s: 0,
             drain_s: 30,
             unknown_usd_per_million: 100.0,
         }

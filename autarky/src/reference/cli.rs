@@ -21,10 +21,15 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 const EXIT_CODES: [(&str, &str); 3] =
     [("0", "Done."), ("1", "It failed, or something is wrong."), ("2", "The command line is wrong.")];
 
-const SIGNALS: [(&str, &str); 2] = [
+const SIGNALS: [(&str, &str); 3] = [
     (
         "SIGTERM, SIGINT",
         "`serve` takes no new connections, lets open requests end (`server.drain_s`), writes the ledger and stops.",
+    ),
+    (
+        "SIGUSR2",
+        "`serve` starts the program anew, as it now lies on the disk, and hands over to it: its sockets, what is spent and \
+         counted. Open requests end here. If the new one does not start, this one goes on serving and says so.",
     ),
     (
         "SIGHUP",

@@ -1,10 +1,13 @@
 //! Wiring: the only place that knows every concrete type. A checked configuration becomes a running setup here.
 
+pub(crate) mod capacity;
+pub(crate) mod handover;
 pub(crate) mod house;
 pub(crate) mod keys;
 pub(crate) mod money;
 pub(crate) mod reload;
 pub(crate) mod state;
+pub(crate) mod successor;
 
 use crate::config::file::ServerFile;
 use crate::config::{Checked, UnitSpec, paths};
@@ -16,8 +19,10 @@ use gateway::upstream::transport::Transport;
 use house::{HouseBackend, HouseUnit};
 use ledger::Name;
 use policy::rules::Timeouts;
+use policy::shed::Rooms;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What lives as long as the process and every configuration uses.
 pub(crate) struct Parts {
@@ -58,7 +63,11 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
         live: Arc::new(live),
         limits: ServeLimits {
             body_bytes: server.body_mib.saturating_mul(1024 * 1024),
-            in_flight: server.in_flight,
+            rooms: Rooms::new(
+                server.in_flight.unwrap_or_else(capacity::requests),
+                fleet.products().iter().map(|product| product.rules().criticality),
+            ),
+            late: Duration::from_millis(server.late_ms),
             ..ServeLimits::default()
         },
         turns_days: state.retention_days,

@@ -227,6 +227,42 @@ async fn a_providers_own_endpoints_are_reached_through_our_door() {
     assert!(!String::from_utf8_lossy(&refused.body).contains("sk-"), "{}", refused.json());
 }
 
+#[tokio::test]
+async fn a_providers_own_endpoints_keep_limits_and_budgets() {
+    let provider = Provider::start(Script::default()).await.expect("a provider");
+    // A dollar a token of the answer.
+    let rules = |product: &str| {
+        let price = "price = { input = 0, output = 1000000 }\n";
+        format!("{}{price}{ANONYMOUS}{product}", leg("one", provider.addr(), 0))
+    };
+    let stage = Stage::start(&rules("limits = { rpm = 2 }\n"));
+    for status in [200, 200, 429] {
+        let answer = get(&stage, "/provider/one/models", "").await;
+        assert_eq!(answer.status, status, "{}", answer.json());
+    }
+    assert_eq!(provider.log().len(), 2);
+
+    // What an answer used is read where it says so, so that no more than that is charged.
+    let stage = Stage::start(&rules("budget = { usd_day = 50 }\n"));
+    let path = "/provider/one/chat/completions";
+    let body = |tokens: u64, stream: bool| json!({"model": "model-one", "max_tokens": tokens, "stream": stream, "messages": [{"role": "user", "content": "hi"}]});
+    let answer = post(&stage, path, &body(40, false)).await;
+    assert_eq!(answer.status, 200);
+    let used = answer.json()["usage"]["completion_tokens"].as_u64().expect("a count");
+    let row = &stage.story(&answer).await[0];
+    assert_eq!((row.output_tokens, row.usage_source), (Some(used), UsageSource::Reported));
+    assert_eq!(row.cost_nanodollars, Some(i64::try_from(used * 1_000_000_000).expect("fits")));
+    let left = 50 - used;
+    let refused = post(&stage, path, &body(left + 1, false)).await;
+    assert_eq!(refused.status, 429, "{}", refused.json());
+    assert!(refused.json()["error"]["message"].as_str().is_some_and(|text| text.contains("budget")));
+    // Where it does not say so, the worst is charged; what only reads is free.
+    assert_eq!(post(&stage, path, &body(left, true)).await.status, 200);
+    until("the worst is charged", async || (post(&stage, path, &body(1, false)).await.status == 429).then_some(()))
+        .await;
+    assert_eq!(get(&stage, "/provider/one/models", "").await.status, 200);
+}
+
 /// A provider behind a key of its own, which `office` may use and `copilot` may not.
 fn with_key(provider: &Provider, key: &str) -> Stage {
     let folder = tempfile::tempdir().expect("a folder").keep();

@@ -11,6 +11,7 @@ mod errors;
 mod failover;
 mod first_answer;
 mod footprint;
+mod handover;
 mod hostile;
 #[cfg(feature = "house")]
 mod house;
@@ -19,6 +20,7 @@ mod keys;
 mod limits;
 mod losses;
 mod mirror;
+mod overload;
 mod own_death;
 mod passthrough;
 mod prices;

@@ -62,7 +62,7 @@ impl Stage {
     pub(crate) fn start(rules: &str) -> Self {
         let folder = temp_dir().expect("a folder");
         configure(folder.path(), rules);
-        let (process, addr) = serve(folder.path());
+        let (process, addr) = serve(folder.path(), &[]);
         Self { folder, addr, process }
     }
 
@@ -73,7 +73,14 @@ impl Stage {
 
     /// Starts the binary again, in the same folder, on another port.
     pub(crate) fn restart(&mut self) {
-        (self.process, self.addr) = serve(self.folder.path());
+        (self.process, self.addr) = serve(self.folder.path(), &[]);
+    }
+
+    /// Starts the binary again beside the running one, which it takes the place of; gives that one.
+    pub(crate) fn succeed(&mut self) -> Process {
+        let (process, addr) = serve(self.folder.path(), &["--take-over"]);
+        assert_eq!(addr, self.addr, "it has the very same socket");
+        std::mem::replace(&mut self.process, process)
     }
 
     /// A client of the binary.
@@ -84,6 +91,11 @@ impl Stage {
     /// Runs another command of the binary on the same configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         autarky(self.folder.path()).args(arguments).output().expect("the binary runs")
+    }
+
+    /// The standard output of a command, whatever it says of itself at its end.
+    pub(crate) fn say_whatever(&self, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&self.command(arguments).stdout).into_owned()
     }
 
     /// The standard output of a command that must succeed.
@@ -142,16 +154,17 @@ impl Stage {
 
 fn configure(folder: &Path, rules: &str) {
     let data = folder.join("data");
-    let text = format!("[server]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\ndrain_s = 20\n{rules}");
+    // Other tests and a debug build keep the machine so busy that it would really be overloaded.
+    let text = format!("[server]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\ndrain_s = 20\nlate_ms = 0\n{rules}");
     // Written aside and moved, as editors do: nobody reads half a file.
     let aside = folder.join("autarky.toml.new");
     std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, folder.join("autarky.toml"))).expect("written");
 }
 
 /// Starts `serve` in `folder`; its log is `folder/autarky.err`.
-fn serve(folder: &Path) -> (Process, SocketAddr) {
+fn serve(folder: &Path, arguments: &[&str]) -> (Process, SocketAddr) {
     let mut command = autarky(folder);
-    command.arg("serve");
+    command.arg("serve").args(arguments);
     listening(command, folder)
 }
 

@@ -17,6 +17,13 @@ impl Default for Clock {
 }
 
 impl Clock {
+    /// A clock whose epoch was `earlier` than now: for a process that goes on with what another one counted before.
+    #[must_use]
+    pub fn begun(earlier: Duration) -> Self {
+        let now = now();
+        Self { start: now.checked_sub(earlier).unwrap_or(now) }
+    }
+
     /// Time since the process began.
     #[must_use]
     pub fn tick(&self) -> Tick {

@@ -3,6 +3,7 @@
 
 use crate::access::Access;
 use crate::clock::Clock;
+use crate::load::Load;
 use crate::run::live::LiveView;
 use crate::tap::metrics::Series;
 use crate::tap::{Facts, Metrics};
@@ -11,9 +12,9 @@ use crate::turns::Turns;
 use crate::upstream::Backend;
 use arc_swap::ArcSwap;
 use ledger::{Journal, Key, Name, Store, StoreError};
+use policy::shed::Rooms;
 use policy::{DeploymentIx, Fleet, Permit, ProductIx};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,13 +25,20 @@ pub struct ServeLimits {
     pub body_bytes: usize,
     /// Longest time to receive a body.
     pub body_time: Duration,
-    /// Most requests under way; more are refused early with 503.
-    pub in_flight: usize,
+    /// Requests under way that each criticality may have; more are refused early with 503.
+    pub rooms: Rooms,
+    /// From which lateness of the event loop on requests are refused too; zero: never.
+    pub late: Duration,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self { body_bytes: 32 * 1024 * 1024, body_time: Duration::from_secs(30), in_flight: 10_000 }
+        Self {
+            body_bytes: 32 * 1024 * 1024,
+            body_time: Duration::from_secs(30),
+            rooms: Rooms::new(10_000, []),
+            late: Duration::ZERO,
+        }
     }
 }
 
@@ -136,8 +144,9 @@ pub struct Gateway {
     pub tasks: Tasks,
     /// The process's clock.
     pub clock: Clock,
+    /// What is under way.
+    pub load: Load,
     readiness: Box<dyn Readiness>,
-    in_flight: AtomicUsize,
 }
 
 impl Gateway {
@@ -159,8 +168,8 @@ impl Gateway {
             turns,
             tasks: Tasks::default(),
             clock,
+            load: Load::default(),
             readiness,
-            in_flight: AtomicUsize::new(0),
         }
     }
 
@@ -192,27 +201,5 @@ impl Gateway {
             missing.push("the process is shutting down".to_owned());
         }
         missing
-    }
-
-    /// A place among the requests under way; `None`: there are too many.
-    pub(crate) fn enter(self: &Arc<Self>, most: usize) -> Option<Place> {
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= most {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        self.metrics.in_flight().inc();
-        Some(Place { gateway: Arc::clone(self) })
-    }
-}
-
-/// A place among the requests under way, given back when dropped.
-pub(crate) struct Place {
-    gateway: Arc<Gateway>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.gateway.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.gateway.metrics.in_flight().dec();
     }
 }

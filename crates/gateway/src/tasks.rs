@@ -8,7 +8,10 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    /// Tasks that clients wait for.
+    work: TaskTracker,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Tasks {
@@ -17,10 +20,32 @@ impl Tasks {
         self.tracker.spawn(future);
     }
 
+    /// Runs `future`, which a client waits for, as a tracked task that is ended only by [`Tasks::cut`].
+    pub(crate) fn spawn_work(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.tracker.spawn(self.work.track_future(async move {
+            tokio::select! {
+                () = future => {}
+                () = cut.cancelled() => {}
+            }
+        }));
+    }
+
     /// Says that it is time to stop.
     pub fn stop(&self) {
         self.stop.cancel();
         self.tracker.close();
+        self.work.close();
+    }
+
+    /// Ends what clients still wait for.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Resolves when nothing that clients wait for runs any more (after [`Tasks::stop`]).
+    pub(crate) async fn worked(&self) {
+        self.work.wait().await;
     }
 
     /// Whether it is time to stop.

@@ -185,6 +185,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Sets `amount` aside, whatever the limits say: somebody else may spend it.
+    pub fn set_aside(&mut self, amount: NanoUsd) {
+        self.reserved = self.reserved.plus(amount);
+    }
+
     /// Turns a reservation into what was really spent.
     pub fn settle(&mut self, reserved: NanoUsd, spent: NanoUsd, wall: Wall) {
         self.reserved = self.reserved.minus(reserved);

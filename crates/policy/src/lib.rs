@@ -16,6 +16,7 @@ pub mod plan;
 pub mod price;
 pub mod retry;
 pub mod rules;
+pub mod shed;
 pub mod time;
 pub mod view;
 mod window;

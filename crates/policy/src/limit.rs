@@ -60,6 +60,15 @@ pub struct Remaining {
     pub tokens: Option<u64>,
 }
 
+/// What one process counted of a holder and tells the next one that takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Requests under way.
+    pub under_way: u32,
+    /// By whole seconds ago: requests and tokens.
+    pub lately: Vec<(u64, u64, u64)>,
+}
+
 /// One holder of limits.
 #[derive(Debug, Clone)]
 pub struct Limiter {
@@ -67,6 +76,8 @@ pub struct Limiter {
     /// Requests as events, tokens as extras.
     window: Window<SECONDS>,
     under_way: u32,
+    /// Requests that another process has under way, which this one takes the place of.
+    elsewhere: u32,
     said: Option<(Remaining, Tick)>,
 }
 
@@ -74,7 +85,7 @@ impl Limiter {
     /// A limiter of nothing yet.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, window: Window::new(Duration::from_secs(1)), under_way: 0, said: None }
+        Self { limits, window: Window::new(Duration::from_secs(1)), under_way: 0, elsewhere: 0, said: None }
     }
 
     /// Other limits for what is counted already, after a change of rules.
@@ -93,7 +104,7 @@ impl Limiter {
     /// # Errors
     /// The limit that is reached, and how long to wait.
     pub fn enter(&mut self, now: Tick, tokens: u64) -> Result<Place, Full> {
-        if self.limits.concurrent.is_some_and(|most| self.under_way >= most) {
+        if self.limits.concurrent.is_some_and(|most| self.under_way.saturating_add(self.elsewhere) >= most) {
             return Err(Full { reached: Reached::Concurrent, wait: None });
         }
         let (requests, used) = self.window.sums(now);
@@ -158,6 +169,26 @@ impl Limiter {
     /// What the provider says is left, until `reset` from now.
     pub fn said(&mut self, remaining: Remaining, reset: Duration, now: Tick) {
         self.said = Some((remaining, now.after(reset)));
+    }
+
+    /// What was counted, for another process to go on with.
+    #[must_use]
+    pub fn counted(&self, now: Tick) -> Counted {
+        Counted { under_way: self.under_way, lately: self.window.slots(now).collect() }
+    }
+
+    /// Goes on with what another process counted; seconds before this process's epoch count as its first.
+    pub fn resume(&mut self, counted: &Counted, now: Tick) {
+        for (ago, requests, tokens) in &counted.lately {
+            let then = Tick::new(now.since_epoch().saturating_sub(Duration::from_secs(*ago)));
+            self.window.add(then, *requests, *tokens);
+        }
+        self.elsewhere = counted.under_way;
+    }
+
+    /// How many requests another process still has under way.
+    pub const fn elsewhere(&mut self, under_way: u32) {
+        self.elsewhere = under_way;
     }
 
     /// How much of the tightest limit is free, 0 to 1.
@@ -229,6 +260,30 @@ mod tests {
         assert!(limiter.headroom(Tick::ZERO) <= 0.0);
         assert_eq!(limiter.enter(Tick::ZERO, 1).unwrap_err().wait, Some(5 * SECOND));
         assert!(limiter.enter(Tick::from_millis(5_000), 1).is_ok());
+    }
+
+    #[test]
+    fn another_process_goes_on_with_what_was_counted() {
+        let limits = Limits { rpm: Some(3), tpm: Some(100), concurrent: Some(2) };
+        let at = |seconds: u64| Tick::from_millis(seconds * 1_000);
+        let mut old = Limiter::new(limits);
+        let early = old.enter(at(10), 20).unwrap();
+        old.leave(early, 20);
+        let running = old.enter(at(50), 30).unwrap();
+        let told = old.counted(at(60));
+        assert_eq!(told, Counted { under_way: 1, lately: vec![(50, 1, 20), (10, 1, 30)] });
+        // Its epoch began a hundred seconds before it took over.
+        let mut new = Limiter::new(limits);
+        new.resume(&told, at(100));
+        assert_eq!(new.enter(at(100), 60).unwrap_err().reached, Reached::Tokens);
+        let first = new.enter(at(100), 50).unwrap();
+        assert_eq!(new.enter(at(100), 0).unwrap_err().reached, Reached::Concurrent);
+        new.elsewhere(0);
+        assert_eq!(new.enter(at(100), 0).unwrap_err().reached, Reached::Requests);
+        let wait = new.enter(at(100), 0).unwrap_err().wait.unwrap();
+        assert!(new.enter(at(100).after(wait), 0).is_ok() && wait <= 11 * SECOND);
+        new.leave(first, 0);
+        old.leave(running, 30);
     }
 
     proptest! {

@@ -56,6 +56,16 @@ impl<const N: usize> Window<N> {
         lately.fold((0, 0), |(base, spent), slot| (base + slot.base, spent + slot.spent))
     }
 
+    /// The slots that are not empty, oldest first: how many slots ago, events, extras.
+    pub(crate) fn slots(&self, now: Tick) -> impl Iterator<Item = (u64, u64, u64)> + use<'_, N> {
+        let number = self.number(now);
+        let past = (0..N as u64).rev().filter_map(move |ago| Some((ago, number.checked_sub(ago)?)));
+        past.filter_map(|(ago, number)| {
+            let slot = self.slots.get(index::<N>(number)).filter(|slot| slot.number == number)?;
+            (slot.base > 0 || slot.spent > 0).then_some((ago, slot.base, slot.spent))
+        })
+    }
+
     /// How long until sums that `enough` accepts, if nothing more is counted; `None`: never within the window.
     pub(crate) fn wait_until(&self, now: Tick, enough: impl Fn(u64, u64) -> bool) -> Option<Duration> {
         let number = self.number(now);

@@ -1,9 +1,9 @@
 //! Answering while nobody waits: the client hears at once under which id the answer will be kept, a task gives it.
 
 use super::reply;
+use crate::load::Place;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
-use crate::setup::Place;
 use crate::turns::Scribe;
 use http::{HeaderMap, Response};
 use ledger::{Name, RequestId};
@@ -25,7 +25,7 @@ pub(super) async fn begin(
     let terms = reply::terms(&run.ask, false, id);
     let given = gateway.turns.queue(&owner, &run.ask, &terms).await?;
     let queued = given.queued().to_string();
-    gateway.tasks.spawn(given.by(async move {
+    gateway.tasks.spawn_work(given.by(async move {
         let underway = run.carry_out(&plan).await.map_err(|unanswered| unanswered.fault)?;
         // It is whole, and kept when this returns.
         drop(reply::reply(underway, (id, scribe), place).await);

@@ -6,21 +6,21 @@ use super::reply;
 use super::route::{self, Place};
 use super::{aws, background, count, kept, pass, read, system};
 use crate::clock;
+use crate::load;
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::entry::Common;
 use crate::turns::Scribe;
 use crate::upstream::Ask;
+use canon::Fault;
 use canon::wire::{Dialect, Params, RouteKind};
-use canon::{Fault, FaultKind};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use ledger::{Candidate, Name, RequestId};
 use policy::{Plan, PlanInput, Wall};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Answers one request, whatever it is.
 pub(super) async fn exchange(
@@ -57,16 +57,18 @@ async fn answer(
 ) -> Result<Response<AnswerBody>, Unanswered> {
     // accept
     let setup = gateway.setup();
-    let place = gateway.enter(setup.limits.in_flight).ok_or_else(too_many)?;
     // admit
     let micros = clock::unix_micros();
-    let (caller, body) = if aws::is_signed(&head.headers) {
+    let (caller, body, place) = if aws::is_signed(&head.headers) {
         // A signature covers the body, so it is there first.
         let body = read::collect(body, setup.limits).await?;
-        (aws::admit(&setup, &gateway.access, &head, &body, (peer.ip(), micros))?, body)
+        let caller = aws::admit(&setup, &gateway.access, &head, &body, (peer.ip(), micros))?;
+        let place = load::enter(gateway, &setup, caller.product)?;
+        (caller, body, place)
     } else {
         let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
-        (caller, read::collect(body, setup.limits).await?)
+        let place = load::enter(gateway, &setup, caller.product)?;
+        (caller, read::collect(body, setup.limits).await?, place)
     };
     // read
     let ask = Ask::read(dialect, params, head.headers, body)?;
@@ -149,10 +151,6 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
         locked_by: ask.peek.facets.state.then(|| Name::from("stored state")),
         input_tokens: Some(ask.peek.facets.input_tokens),
     }
-}
-
-pub(super) fn too_many() -> Fault {
-    Fault::gateway(FaultKind::Overloaded, "too many requests are under way").after(Duration::from_secs(1))
 }
 
 fn millis(micros: i64) -> u64 {

@@ -3,6 +3,7 @@
 
 use super::{admit, read};
 use crate::clock;
+use crate::load;
 use crate::outbox::AnswerBody;
 use crate::setup::Gateway;
 use crate::turns::{Turns, parse};
@@ -103,10 +104,9 @@ async fn open(
     peer: SocketAddr,
 ) -> Result<Value, Fault> {
     let setup = gateway.setup();
-    let overloaded = || Fault::gateway(FaultKind::Overloaded, "too many requests are under way");
-    let _place = gateway.enter(setup.limits.in_flight).ok_or_else(overloaded)?;
     let micros = clock::unix_micros();
     let caller = admit::admit(&setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
+    let _place = load::enter(gateway, &setup, caller.product)?;
     let product = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let query = head.uri.query().unwrap_or_default();
     let visit = Visit { turns: &gateway.turns, product, now: micros / 1_000_000, query };

@@ -13,9 +13,10 @@ mod kept;
 mod listen;
 mod models;
 mod pass;
+mod patient;
 mod read;
 mod reply;
 mod route;
 mod system;
 
-pub use listen::Listener;
+pub use listen::{Door, Drain, Listener};

@@ -1,26 +1,31 @@
 //! `/provider/NAME/…`: the endpoints of a provider that no dialect of ours covers, through the same door as every
-//! request: a key of ours, the product's permission, a row in the ledger. Bytes pass untouched in both directions; only
-//! the key is ours. What such an answer costs is not known and is recorded as unknown. Nobody else is tried, since
-//! nobody else has what the provider keeps there.
+//! request: a key of ours, the product's permission, its limits and budget, a row in the ledger. Bytes pass untouched in
+//! both directions; only the key is ours. What such an answer used is read where it says so as the deployment's own wire
+//! does; else it is recorded as unknown, and the budget is charged the worst. Nobody else is tried, since nobody else has
+//! what the provider keeps there.
 
 use super::admit::{self, Caller};
 use super::{read, reply};
 use crate::clock;
+use crate::load;
 use crate::outbox::{AnswerBody, Outbox};
-use crate::run::live::Places;
-use crate::run::{self, Unanswered};
+use crate::run::live::{NoPassage, Passage};
+use crate::run::{Unanswered, at_limit};
 use crate::setup::{Gateway, Setup};
-use crate::tap::Entry;
 use crate::tap::entry::{Chosen, Common, Heard};
+use crate::tap::{Entry, Facts};
 use crate::upstream::backend::{PassRequest, PassTerms};
-use canon::wire::Dialect;
+use bytes::Bytes;
+use canon::wire::{Dialect, Protocol};
 use canon::{Facets, Fault, FaultKind};
-use http::header::{CONNECTION, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Response, StatusCode, request};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, Response, StatusCode, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use ledger::{Mode, Name, RequestId};
-use policy::{DeploymentIx, Product};
+use policy::{DeploymentIx, NanoUsd, Product};
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +35,11 @@ const DIALECT: &str = "pass-through";
 
 /// Headers that belong to a connection or to the provider's own site, not to the answer.
 const OWN: [HeaderName; 4] = [CONNECTION, TRANSFER_ENCODING, UPGRADE, SET_COOKIE];
+
+/// How long a client should wait when nobody can tell.
+const LATER: Duration = Duration::from_secs(1);
+/// The longest answer that is read for what it used.
+const READ_BYTES: usize = 1 << 20;
 
 /// A request below `/provider/`.
 pub(super) struct Asked<'a> {
@@ -70,20 +80,22 @@ async fn carry(
     asked: Asked<'_>,
     id: RequestId,
 ) -> Result<Response<AnswerBody>, Unanswered> {
-    let place = gateway.enter(setup.limits.in_flight).ok_or_else(super::exchange::too_many)?;
     let Asked { provider, path, head, body, peer } = asked;
     let micros = clock::unix_micros();
     let caller = admit::admit(setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
     let product = setup.fleet.product(caller.product);
-    let ix = permitted(setup, &caller, product, provider)?;
-    let unit = setup.unit(ix).ok_or_else(|| unknown(setup, product, provider))?;
+    let place = load::enter(gateway, setup, caller.product)?;
+    let allowed = permitted(setup, &caller, product, provider)?;
     let target = target(path, head.uri.query())?;
     let body = read::collect(body, setup.limits).await?;
-    let places = within_limits(gateway, setup, &caller, body.len())?;
+    let (ix, mut passage) = book(gateway, setup, &caller, &allowed, (&head.method, &body))?;
+    let unit = setup.unit(ix).ok_or_else(|| unknown(setup, product, provider))?;
     let common = common(setup, &caller, id);
     let series = Arc::new(gateway.metrics.series(&common.product, unit.facts.provider()));
     let chosen = Chosen { score: 0.0, probability: 1.0, degraded: false, mode: Mode::Live };
     let facts = unit.facts.of_account();
+    let priced = unit.facts.clone();
+    let protocol = unit.backend.protocol();
     let mut entry = Entry::begin((&gateway.journal, &gateway.metrics, &series), &common, &facts, 1, chosen);
     let timeouts = product.rules().timeouts;
     let (deadline, trace) = (Instant::now() + timeouts.deadline(), entry.trace().clone());
@@ -104,43 +116,80 @@ async fn carry(
     let timing = crate::upstream::Timing { head: Some(started.elapsed()), first_token: None };
     entry.answered(&timing, &[]);
     let (head, body) = answered.into_parts();
-    let watched = Watched { entry, status: head.status, silence: timeouts.silence() };
+    if head.status.is_success() {
+        passage.taken();
+    }
+    let json = head.headers.get(CONTENT_TYPE).is_some_and(|mime| mime.as_bytes().starts_with(b"application/json"));
+    let reader = protocol.filter(|_| json && head.status.is_success()).map(|protocol| (protocol, Vec::new(), priced));
+    let watched = Watched { entry, passage, reader, status: head.status, silence: timeouts.silence() };
     let body = AnswerBody::stream(move |outbox| {
         Box::pin(async move {
-            let _places = (place, places);
+            let _place = place;
             pump(body, watched, outbox).await;
         })
     });
     Ok(reply::finish(head.status, answer_headers(head.headers), (id, 1), body))
 }
 
-/// The door that every request goes through: limits are kept here too. What such a call costs nobody knows, so a budget
-/// with nothing left refuses it, and one with something left lets it pass.
-fn within_limits(gateway: &Gateway, setup: &Setup, caller: &Caller, bytes: usize) -> Result<Places, Fault> {
-    if setup.live.is_spent(&caller.levels, clock::wall()) {
-        let message =
-            "the budget of the product, the team or the key is spent: a provider's own endpoints wait for the next";
-        return Err(Fault::gateway(FaultKind::Budget, message));
-    }
-    // About four bytes a token, as every other estimate of ours.
-    let facets = Facets { input_tokens: bytes as u64 / 4, max_output_tokens: Some(0), ..Facets::default() };
-    let entered = setup.live.enter(caller.product, &caller.levels, &facets, gateway.clock.tick());
-    entered.map_err(|reached| run::at_limit(&reached))
+/// What a body says of its size, as most APIs do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    #[serde(alias = "max_completion_tokens", alias = "max_output_tokens")]
+    max_tokens: Option<u64>,
 }
 
-/// A deployment of the provider that the caller may use: whoever may use one may use its account.
-fn permitted(setup: &Setup, caller: &Caller, product: &Product, provider: &str) -> Result<DeploymentIx, Fault> {
+/// Takes places within the limits and sets the worst aside, at the deployment whose model the body names, else at the
+/// dearest one that is allowed. What sends nothing (`GET` and the like) costs nothing.
+fn book(
+    gateway: &Gateway,
+    setup: &Setup,
+    caller: &Caller,
+    allowed: &[DeploymentIx],
+    (method, body): (&Method, &Bytes),
+) -> Result<(DeploymentIx, Passage), Fault> {
+    let (fleet, wall) = (&setup.fleet, policy::Wall::from_unix(clock::unix_micros() / 1_000_000));
+    let free = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
+    let said: Said<'_> = serde_json::from_slice(body).unwrap_or_default();
+    let bytes = body.len() as u64;
+    let worst = |ix: DeploymentIx| {
+        if free { NanoUsd::ZERO } else { policy::plan::worst_unread(fleet, ix, (bytes, said.max_tokens), wall) }
+    };
+    let named = allowed.iter().copied().find(|ix| said.model.as_deref() == Some(fleet.deployment(*ix).model.as_str()));
+    let ix = named.or_else(|| allowed.iter().copied().max_by_key(|ix| worst(*ix)));
+    let ix = ix.ok_or_else(|| Fault::gateway(FaultKind::NoRoute, "no deployment of the provider may be used"))?;
+    let most = if free { Some(0) } else { said.max_tokens };
+    let facets = Facets { input_tokens: bytes / 4, max_output_tokens: most, ..Facets::default() };
+    let who = (caller.product, &caller.levels);
+    let booked = setup.live.pass(who, (ix, fleet.tariff(ix)), &facets, worst(ix), gateway.clock.tick());
+    booked.map(|passage| (ix, passage)).map_err(|why| match why {
+        NoPassage::Limit(reached) => at_limit(&reached),
+        NoPassage::Full(full) => {
+            let message = format!("deployment `{}` is at its limits: {full}", fleet.deployment(ix).name);
+            Fault::gateway(FaultKind::RateLimited, message).after(full.wait.unwrap_or(LATER))
+        }
+        NoPassage::Budget(spent) => Fault::gateway(FaultKind::Budget, spent.to_string()).after(spent.over.resets),
+        NoPassage::Gone => Fault::gateway(FaultKind::NoRoute, "the provider's deployment is no longer configured"),
+    })
+}
+
+/// The deployments of the provider that the caller may use: whoever may use one may use its account.
+fn permitted(setup: &Setup, caller: &Caller, product: &Product, provider: &str) -> Result<Vec<DeploymentIx>, Fault> {
     let mut there = setup.fleet.iter().filter(|(_, deployment)| deployment.provider == provider).peekable();
     if there.peek().is_none() {
         return Err(unknown(setup, product, provider));
     }
-    let allowed = there
+    let allowed: Vec<DeploymentIx> = there
         .map(|(ix, _)| ix)
-        .find(|ix| product.never(*ix).is_none() && caller.permit.as_ref().is_none_or(|permit| permit.allows(*ix)));
-    allowed.ok_or_else(|| {
+        .filter(|ix| product.never(*ix).is_none() && caller.permit.as_ref().is_none_or(|permit| permit.allows(*ix)))
+        .collect();
+    if allowed.is_empty() {
         let message = format!("product `{}` may use no deployment of provider `{provider}`", product.name());
-        Fault::client(FaultKind::Forbidden, message)
-    })
+        return Err(Fault::client(FaultKind::Forbidden, message));
+    }
+    Ok(allowed)
 }
 
 fn unknown(setup: &Setup, product: &Product, provider: &str) -> Fault {
@@ -189,8 +238,31 @@ fn answer_headers(mut headers: HeaderMap) -> HeaderMap {
 /// What watches an answer on its way.
 struct Watched {
     entry: Entry,
+    passage: Passage,
+    /// Who can read what the answer used, what there is of it so far, and of what it is the answer.
+    reader: Option<(&'static dyn Protocol, Vec<u8>, Facts)>,
     status: StatusCode,
     silence: Duration,
+}
+
+impl Watched {
+    fn heard(&mut self, bytes: &[u8]) {
+        self.entry.sent(bytes.len());
+        if let Some((_, read, _)) = &mut self.reader {
+            read.extend_from_slice(bytes);
+            if read.len() > READ_BYTES {
+                self.reader = None;
+            }
+        }
+    }
+
+    fn over(self) {
+        let seen = self.reader.and_then(|(protocol, read, facts)| Some((protocol.scan_response(&read).ok()?, facts)));
+        self.entry.passed(self.status.as_u16(), seen.as_ref().map(|(seen, facts)| (seen, facts)));
+        if let Some((seen, _)) = seen {
+            self.passage.over(&seen.usage);
+        }
+    }
 }
 
 /// Carries the answer's bytes. The row is written before the last of them leaves; a break breaks the connection, so
@@ -200,14 +272,14 @@ async fn pump(mut body: Incoming, mut watched: Watched, outbox: Outbox) {
         match tokio::time::timeout(watched.silence, body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 let Ok(bytes) = frame.into_data() else { continue };
-                watched.entry.sent(bytes.len());
+                watched.heard(&bytes);
                 if body.is_end_stream() {
-                    watched.entry.passed(watched.status.as_u16());
+                    watched.over();
                     return outbox.send(bytes).await;
                 }
                 outbox.send(bytes).await;
             }
-            Ok(None) => return watched.entry.passed(watched.status.as_u16()),
+            Ok(None) => return watched.over(),
             Ok(Some(Err(error))) => {
                 break Fault::provider(FaultKind::Cut, format!("the provider's answer broke: {error}"));
             }

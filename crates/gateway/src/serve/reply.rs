@@ -1,9 +1,9 @@
 //! Writing the answer: headers that say who answered and at what loss, and the body in the client's own wire.
 
 use crate::clock;
+use crate::load::Place;
 use crate::outbox::{AnswerBody, Outbox};
 use crate::run::{Begun, Carry, Unanswered, Underway};
-use crate::setup::Place;
 use crate::turns::Scribe;
 use crate::upstream::{Ask, ReplyBody};
 use canon::wire::{Dialect, StreamTerms};

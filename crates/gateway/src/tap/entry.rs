@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::tap::metrics::{Metrics, Series};
 use crate::upstream::{Timing, Trace};
+use canon::wire::Seen;
 use canon::{Fault, FaultKind, Loss, StopReason, Usage};
 use ledger::{Attempt, Candidate, Journal, Mode, Name, Outcome, Portability, RequestId, UsageSource};
 use policy::{Counts, Deployment, Tariff, Wall};
@@ -225,9 +226,16 @@ impl Entry {
         }
     }
 
-    /// A complete answer of an endpoint of the provider's own, with its status. Nothing is known of its tokens.
-    pub fn passed(mut self, status: u16) {
+    /// A complete answer of an endpoint of the provider's own, with its status; `seen`: what it used, where that is
+    /// known, and of what.
+    pub fn passed(mut self, status: u16, seen: Option<(&Seen, &Facts)>) {
         self.row.status = Some(status);
+        if let Some((seen, facts)) = seen.filter(|(seen, _)| seen.usage.input.is_some() || seen.usage.output.is_some())
+        {
+            self.tariff.clone_from(&facts.tariff);
+            self.price_version.clone_from(&facts.price_version);
+            self.usage(&seen.usage, UsageSource::Reported);
+        }
         let failed = status >= 400;
         self.row.fault = failed.then(|| Fault::kind_of_status(status));
         self.close(if failed { Outcome::Failed } else { Outcome::Ok });

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 
 /// Labels of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,13 @@ struct AnswerLabels {
     status: u16,
 }
 
+/// Labels of a request that was refused because there was too much to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    product: String,
+    criticality: &'static str,
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -52,6 +60,9 @@ pub struct Metrics {
     duration: Family<DeploymentLabel, Histogram>,
     first_token: Family<DeploymentLabel, Histogram>,
     in_flight: Gauge,
+    shed: Family<ShedLabels, Counter>,
+    pressure: Gauge<f64, AtomicU64>,
+    late: Gauge<f64, AtomicU64>,
     journal_failures: Counter,
 }
 
@@ -96,13 +107,41 @@ impl Default for Metrics {
         );
         let in_flight = Gauge::default();
         registry.register("autarky_requests_in_flight", "Requests under way", in_flight.clone());
+        let shed = Family::<ShedLabels, Counter>::default();
+        registry.register("autarky_requests_shed", "Requests refused because there was too much to do", shed.clone());
+        let pressure = Gauge::<f64, AtomicU64>::default();
+        registry.register(
+            "autarky_overload_pressure",
+            "0: none; below 1: so much of the least critical requests is refused; and so on upwards",
+            pressure.clone(),
+        );
+        let late = Gauge::<f64, AtomicU64>::default();
+        registry.register(
+            "autarky_event_loop_late_seconds",
+            "By how much the event loop was late when last looked at",
+            late.clone(),
+        );
         let journal_failures = Counter::default();
         registry.register(
             "autarky_journal_failures",
             "Ledger lines that could not be written",
             journal_failures.clone(),
         );
-        Self { registry, answers, attempts, tokens, cost, unpriced, duration, first_token, in_flight, journal_failures }
+        Self {
+            registry,
+            answers,
+            attempts,
+            tokens,
+            cost,
+            unpriced,
+            duration,
+            first_token,
+            in_flight,
+            shed,
+            pressure,
+            late,
+            journal_failures,
+        }
     }
 }
 
@@ -111,6 +150,23 @@ impl Metrics {
     #[must_use]
     pub fn in_flight(&self) -> &Gauge {
         &self.in_flight
+    }
+
+    /// A request was refused because there was too much to do.
+    pub(crate) fn shed(&self, product: &str, criticality: &'static str) {
+        self.shed.get_or_create(&ShedLabels { product: product.to_owned(), criticality }).inc();
+    }
+
+    /// How often that happened so far, by product and criticality.
+    pub(crate) fn shed_so_far(&self, product: &str, criticality: &'static str) -> u64 {
+        let labels = ShedLabels { product: product.to_owned(), criticality };
+        self.shed.get(&labels).map_or(0, |count| count.get())
+    }
+
+    /// How much pressure there is, and by how much the event loop is late.
+    pub(crate) fn pressure(&self, pressure: f64, late: std::time::Duration) {
+        self.pressure.set(pressure);
+        self.late.set(late.as_secs_f64());
     }
 
     /// An answer went to a client.

@@ -8,6 +8,7 @@ use ledger::{Attempt, Outcome};
 pub fn sample() -> String {
     let metrics = Metrics::default();
     metrics.answer("", 0);
+    metrics.shed("", "");
     let row = Attempt {
         outcome: Outcome::Ok,
         input_tokens: Some(0),

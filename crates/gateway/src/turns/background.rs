@@ -101,7 +101,8 @@ impl Turns {
     /// Whether an answer is being given. To be asked before what is kept is read: an answer is kept before it is given no
     /// more, so whoever reads first may find neither.
     pub(crate) fn is_given(&self, product: &Name, id: &str) -> bool {
-        self.waiting.running().contains_key(&(product.clone(), id.to_owned()))
+        self.elsewhere.load(std::sync::atomic::Ordering::Relaxed)
+            || self.waiting.running().contains_key(&(product.clone(), id.to_owned()))
     }
 
     /// The kept `body` as its client may read it; `given`: whether it was being given when it was read.

@@ -21,6 +21,7 @@ use ledger::Name;
 use serde_json::Value;
 use state::{Context, StateError, Store};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The kept turns.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Turns {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
     waiting: Arc<Waiting>,
+    /// Whether another process may still be giving answers in the background.
+    elsewhere: Arc<AtomicBool>,
 }
 
 impl Turns {
@@ -35,7 +38,12 @@ impl Turns {
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         let vault = Arc::new(Vault::new(Arc::clone(&store)));
-        Self { store, vault, waiting: Arc::default() }
+        Self { store, vault, waiting: Arc::default(), elsewhere: Arc::default() }
+    }
+
+    /// Says whether another process, whose place this one takes, may still be giving answers in the background.
+    pub fn shared(&self, shared: bool) {
+        self.elsewhere.store(shared, Ordering::Relaxed);
     }
 
     /// Stores who made which opaque block, now and then, until it is time to stop.

@@ -4,10 +4,11 @@
 use super::resolve::Target;
 use super::{Degraded, DropReason, Dropped, Leg, MAX_COMPARED, MAX_LEGS, Plan, PlanInput, order, refuse};
 use crate::breaker::{Cause, Health};
-use crate::fleet::{Cap, Caps, DeploymentIx, Lean, Ranked, Standing};
+use crate::fleet::{Cap, Caps, DeploymentIx, Fleet, Lean, Ranked, Standing};
 use crate::money::NanoUsd;
 use crate::price::Counts;
 use crate::rules::{LastResort, OnLoss, Over, Prefer};
+use crate::time::Wall;
 use crate::view::{Live, SizeBucket, View};
 use canon::Purpose;
 use smallvec::SmallVec;
@@ -453,6 +454,20 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             probability: 0.0,
         }
     }
+}
+
+/// What a request to `deployment` can cost at most of which nothing is known but its bytes and, perhaps, the longest
+/// answer that it allows.
+#[must_use]
+pub fn worst_unread(
+    fleet: &Fleet,
+    deployment: DeploymentIx,
+    (bytes, most_output): (u64, Option<u64>),
+    wall: Wall,
+) -> NanoUsd {
+    let lean = fleet.lean(deployment);
+    let output = most_output.or(lean.max_output).unwrap_or(UNKNOWN_OUTPUT);
+    fleet.tariff(deployment).worst(wall, bytes.min(lean.context), output, None)
 }
 
 /// The space that vectors are wanted in: of all that the name stands for, the first one's, whoever is up. So one name

@@ -10,6 +10,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+pub use candidate::worst_unread;
 pub use reason::{Degraded, DropReason};
 pub use refuse::Refusal;
 pub use refuse::nearest;

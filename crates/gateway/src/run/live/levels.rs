@@ -1,6 +1,7 @@
 //! Who shares limits and money: a product, a team inside it, a key of either. A request takes a place within the limits
 //! of each, and its worst case from the budget of each, or nothing of any. Those without limits are not there at all.
 
+use super::estate::Purse;
 use super::one::Gate;
 use canon::Usage;
 use policy::budget::{Book, Budget, Holder, Over, Period, Reservation, Uncovered};
@@ -11,7 +12,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use smallvec::SmallVec;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What somebody is who shares limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
@@ -73,7 +76,14 @@ pub struct Level {
     who: Who,
     pub(super) gate: Gate,
     holder: OnceLock<Holder>,
+    /// Paid since the process began, in billionths of a US dollar.
+    paid: AtomicU64,
+    /// What may be set aside now that another process has taken this one's place; `ALL`: none has.
+    allowance: AtomicU64,
 }
+
+/// No allowance: all that is left.
+const ALL: u64 = u64::MAX;
 
 /// A limit that is reached, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -141,7 +151,13 @@ pub struct Money {
 impl Level {
     /// Nobody yet whom anything limits.
     pub(super) fn new(who: Who) -> Self {
-        Self { who, gate: Gate::new(Limits::default()), holder: OnceLock::new() }
+        Self {
+            who,
+            gate: Gate::new(Limits::default()),
+            holder: OnceLock::new(),
+            paid: AtomicU64::new(0),
+            allowance: AtomicU64::new(ALL),
+        }
     }
 
     /// Within other limits from now on; what is used and spent stays so.
@@ -173,6 +189,38 @@ impl Level {
     /// Whether nothing of it is limited.
     pub(super) fn is_free(&self) -> bool {
         self.holder.get().is_none() && self.gate.is_free()
+    }
+
+    /// From now on only one part in `parts` of what is left may be set aside, where the budget refuses anything at all.
+    pub(super) fn keep_only(&self, parts: u64, book: &Book, wall: Wall) {
+        let left = self.holder().and_then(|holder| book.left(&[holder], wall));
+        if let Some(left) = left {
+            self.allowance.store(left.0 / parts.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// From now on all that is left may be set aside.
+    pub(super) fn keep_all(&self) {
+        self.allowance.store(ALL, Ordering::Relaxed);
+    }
+
+    /// Takes `worst` from the allowance; `false`: that has not so much.
+    fn allows(&self, worst: NanoUsd) -> bool {
+        let take = |left: u64| if left == ALL { Some(ALL) } else { left.checked_sub(worst.0) };
+        self.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// What is spent and may still be spent; `None`: there is no budget.
+    pub(super) fn purse(&self, book: &Book, wall: Wall) -> Option<Purse> {
+        let holder = self.holder()?;
+        // What may be spent is read first: what is settled meanwhile counts twice for a moment, never not at all.
+        let kept = self.allowance.load(Ordering::Relaxed);
+        let left = || book.left(&[holder], wall).unwrap_or_default().0;
+        let kept = if kept == ALL { left() } else { kept };
+        let reserved = book.with(holder, |budget| budget.reserved()).unwrap_or_default();
+        let paid = self.paid.load(Ordering::Relaxed);
+        let spent = |period| book.with(holder, |budget| budget.spent(period, wall)).unwrap_or_default().0;
+        Some(Purse { spent: Period::ALL.map(spent), paid, may: reserved.0.saturating_add(kept) })
     }
 
     /// How much it has used.
@@ -251,7 +299,18 @@ impl Levels {
         if reservation.alarms() {
             tracing::warn!("a budget is passed: its rule `over` is `alert`, so the request is answered all the same");
         }
-        Ok(Some(Reserved { book: Arc::clone(book), reservation: Some(reservation) }))
+        let mut reserved = Reserved { book: Arc::clone(book), levels: SmallVec::new(), reservation: Some(reservation) };
+        for level in self.0.iter().filter(|level| level.holder().is_some()) {
+            if !level.allows(worst) {
+                // Dropped, all of it is free again; the process that has the rest may cover it.
+                let left = NanoUsd(level.allowance.load(Ordering::Relaxed));
+                let resets = Duration::from_secs(1);
+                let over = Over { period: Period::Minute, limit: left, left, asked: worst, resets };
+                return Err(Spent { who: level.who.clone(), over });
+            }
+            reserved.levels.push(Arc::clone(level));
+        }
+        Ok(Some(reserved))
     }
 }
 
@@ -289,6 +348,7 @@ impl Drop for Places {
 /// Money set aside for one call; dropped unsettled, all of it is free again.
 pub(super) struct Reserved {
     book: Arc<Book>,
+    levels: SmallVec<[Arc<Level>; 3]>,
     reservation: Option<Reservation>,
 }
 
@@ -296,6 +356,10 @@ impl Reserved {
     /// Turns it into what was really spent.
     pub(super) fn settle(mut self, spent: NanoUsd, wall: Wall) {
         if let Some(reservation) = self.reservation.take() {
+            // First paid, then free: whoever looks in between sees too much spent, never too little.
+            for level in &self.levels {
+                level.paid.fetch_add(spent.0, Ordering::Relaxed);
+            }
             self.book.settle(reservation, spent, wall);
         }
     }

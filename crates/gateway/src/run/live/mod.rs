@@ -1,18 +1,22 @@
 //! What is known of every deployment now, shared by all requests: breakers, first-token times, limits, money, shares.
 //! Reads are lock-free while nothing goes wrong and nothing is limited. The state machines themselves are `policy`'s.
 
+mod estate;
 mod flight;
 mod guard;
 mod health;
 mod levels;
 mod one;
 mod party;
+mod passage;
 mod product;
 
+pub use estate::{Estate, Heir};
 pub(crate) use flight::{Flight, NotNow};
 pub use health::{Breaker, Breakers, LastFault, State, What};
 pub(crate) use levels::Places;
 pub use levels::{AtLimit, Level, Levels, Money, Rank, Spent, Standing, Used, Who};
+pub(crate) use passage::{NoPassage, Passage};
 
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
@@ -190,11 +194,6 @@ impl LiveView {
             live.request();
         }
         levels.enter(one::tokens_of(facets), now)
-    }
-
-    /// Whether a budget of `levels` has nothing left.
-    pub(crate) fn is_spent(&self, levels: &Levels, wall: Wall) -> bool {
-        levels.money_left(&self.book, wall) == Some(NanoUsd::ZERO)
     }
 
     /// This view as a caller within `levels` sees it.

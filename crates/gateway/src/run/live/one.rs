@@ -4,7 +4,7 @@ use super::guard::Guard;
 use canon::Facets;
 use policy::breaker::Health;
 use policy::latency::Quantiles;
-use policy::limit::{Full, Limiter, Place, Remaining};
+use policy::limit::{Counted, Full, Limiter, Place, Remaining};
 use policy::rules::Limits;
 use policy::{Live, SizeBucket, Tick};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -77,6 +77,21 @@ impl Gate {
     pub(super) fn said(&self, left: Remaining, reset: Duration, now: Tick) {
         self.lock().said(left, reset, now);
         self.limited.store(true, Ordering::Relaxed);
+    }
+
+    /// What is counted, for another process; `None`: nothing is limited.
+    pub(super) fn counted(&self, now: Tick) -> Option<Counted> {
+        self.limited.load(Ordering::Relaxed).then(|| self.lock().counted(now))
+    }
+
+    /// Goes on with what another process counted.
+    pub(super) fn resume(&self, counted: &Counted, now: Tick) {
+        self.lock().resume(counted, now);
+    }
+
+    /// How many requests another process still has under way.
+    pub(super) fn elsewhere(&self, under_way: u32) {
+        self.lock().elsewhere(under_way);
     }
 
     #[cfg(test)]
