@@ -85,3 +85,18 @@ async fn told_to_stop_it_ends_what_is_open_and_takes_nothing_new() {
     let left: Vec<_> = std::fs::read_dir(journal).expect("the journal").flatten().map(|file| file.path()).collect();
     println!("stopped: left in the journal: {left:?}");
 }
+
+#[tokio::test]
+async fn told_to_stop_it_says_so_before_it_refuses() {
+    let provider = Provider::start(Script::default()).await.expect("a provider");
+    let mut stage = Stage::start(&format!("notice_s = 3\n{}{ANONYMOUS}", leg("one", provider.addr(), 0)));
+    assert_eq!(stage.client().get("/readyz").await.expect("an answer").status, 200);
+    stage.process.signal("TERM").expect("told");
+    until("readiness says no on a new connection", async || {
+        (stage.client().get("/readyz").await.expect("still accepted").status == 503).then_some(())
+    })
+    .await;
+    let answer = stage.client().post(CHAT, "", &chat("auto", "hi", false)).await.expect("still answered");
+    assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    assert!(stage.process.ended(crate::stage::PATIENCE).await.expect("it ends").success());
+}

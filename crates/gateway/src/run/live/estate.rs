@@ -212,3 +212,108 @@ impl Heir {
         live.lines.iter().for_each(|line| line.one.gate.elsewhere(0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::levels::Reserved;
+    use super::*;
+    use policy::rules::BudgetRules;
+    use policy::{Fleet, FleetSpec, Price, ProductIx, Rules};
+    use proptest::prelude::*;
+
+    const LIMIT: u64 = 1_000;
+    const WALL: Wall = Wall::from_unix(1_795_600_000);
+
+    fn fleet() -> Fleet {
+        let budget = BudgetRules { usd_day: Some(NanoUsd(LIMIT)), ..BudgetRules::default() };
+        let products = vec![("one".to_owned(), Rules { budget, ..Rules::default() })];
+        let spec = FleetSpec { version: 1, deployments: Vec::new(), products, unknown_price: Price::FREE };
+        Fleet::build(spec).expect("a sound fleet")
+    }
+
+    /// One process: its view, and what it holds.
+    struct Process {
+        live: LiveView,
+        held: Vec<(u64, Reserved)>,
+        spent: u64,
+    }
+
+    impl Process {
+        fn new(fleet: &Fleet) -> Self {
+            Self { live: LiveView::new(fleet, None), held: Vec::new(), spent: 0 }
+        }
+
+        /// Sets `amount` aside, or settles the oldest call with a part of what it set aside.
+        fn step(&mut self, reserve: bool, amount: u64) {
+            if reserve {
+                let levels = self.live.levels(ProductIx(0), None, None);
+                if let Ok(Some(reserved)) = levels.reserve(&self.live.book, NanoUsd(amount), WALL) {
+                    self.held.push((amount, reserved));
+                }
+            } else if !self.held.is_empty() {
+                let (worst, reserved) = self.held.remove(0);
+                let spent = amount.min(worst);
+                self.spent += spent;
+                reserved.settle(NanoUsd(spent), WALL);
+            }
+        }
+
+        fn settle_all(&mut self) {
+            while !self.held.is_empty() {
+                self.step(false, u64::MAX);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_processes_never_spend_more_than_one_may(
+            before in prop::collection::vec((any::<bool>(), 0_u64..400), 0..20),
+            after in prop::collection::vec((0_u8..5, 0_u64..400), 0..60),
+            (dies, taken) in (any::<bool>(), any::<bool>()),
+        ) {
+            let fleet = fleet();
+            let mut old = Process::new(&fleet);
+            for (reserve, amount) in before {
+                old.step(reserve, amount);
+            }
+            let estate = old.live.bequeath(&fleet, WALL, Tick::ZERO);
+            if !taken {
+                // Nobody takes it: everything is its own again.
+                old.live.reclaim();
+                let left = old.live.levels(ProductIx(0), None, None).money_left(&old.live.book, WALL);
+                let before = old.held.len();
+                old.step(true, left.unwrap_or_default().0);
+                prop_assert_eq!(old.held.len(), before + 1);
+                return Ok(());
+            }
+            let mut new = Process::new(&fleet);
+            let mut heir = Heir::new(&new.live, &fleet, &estate, Tick::ZERO);
+            for (what, amount) in after {
+                match what {
+                    0 | 1 => old.step(what == 0, amount),
+                    2 | 3 => new.step(what == 2, amount),
+                    _ => heir.heard(&new.live, &fleet, &old.live.estate(&fleet, WALL, Tick::ZERO), WALL),
+                }
+                let held: u64 = old.held.iter().chain(&new.held).map(|(worst, _)| worst).sum();
+                prop_assert!(old.spent + new.spent + held <= LIMIT, "{} {} {held}", old.spent, new.spent);
+            }
+            if dies {
+                old.settle_all();
+                heir.over(&new.live, WALL, false);
+            } else {
+                old.settle_all();
+                heir.heard(&new.live, &fleet, &old.live.estate(&fleet, WALL, Tick::ZERO), WALL);
+                heir.over(&new.live, WALL, true);
+            }
+            // Whatever is left is spent by the new one alone.
+            let left = new.live.levels(ProductIx(0), None, None).money_left(&new.live.book, WALL);
+            new.step(true, left.unwrap_or_default().0);
+            new.settle_all();
+            prop_assert!(old.spent + new.spent <= LIMIT, "{} {}", old.spent, new.spent);
+            if !dies {
+                prop_assert_eq!(old.spent + new.spent, LIMIT, "nothing is lost either");
+            }
+        }
+    }
+}
