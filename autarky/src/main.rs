@@ -5,6 +5,7 @@ mod admin;
 mod catalog;
 mod cmd;
 mod config;
+mod drills;
 mod reference;
 mod weights;
 mod wiring;

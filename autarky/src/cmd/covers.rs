@@ -78,7 +78,7 @@ enum ReportFormat {
 
 /// Recorded outcomes, and how they are judged.
 #[derive(Debug, Clone, clap::Args)]
-struct Source {
+pub(super) struct Source {
     /// One JSON object per line, or that gzipped: `{"id", "class", "q": {MODEL: quality 0..1}, "c": {MODEL: cost}, "t":
     /// {MODEL: [tokens in, out]}}`; models by deployment or by their own name.
     #[arg(long, value_name = "FILE")]
@@ -101,20 +101,32 @@ struct Source {
 }
 
 /// Outcomes by deployment, and how to judge them.
-struct Judged {
-    rows: Vec<Outcome>,
-    trial: Trial,
-    product: ProductIx,
+pub(super) struct Judged {
+    pub(super) rows: Vec<Outcome>,
+    pub(super) trial: Trial,
+    pub(super) product: ProductIx,
     /// Models of the file that no deployment answers for.
-    nobody: Vec<Name>,
+    pub(super) nobody: Vec<Name>,
 }
 
 impl Source {
+    /// The outcomes of a product in `file`, judged as the product's rules say.
+    pub(super) fn of(file: PathBuf, product: &str) -> Self {
+        Self {
+            outcomes: file,
+            product: product.to_owned(),
+            margin: None,
+            alpha: 0.05,
+            days: 90,
+            evaluator: "unnamed".to_owned(),
+        }
+    }
+
     /// Reads the file.
     ///
     /// # Errors
     /// It cannot be read, no deployment answers for any of its models, or there is no such product.
-    fn read(&self, checked: &Checked, day: Day) -> anyhow::Result<Judged> {
+    pub(super) fn read(&self, checked: &Checked, day: Day) -> anyhow::Result<Judged> {
         let fleet = &checked.fleet;
         let Some(product) = fleet.product_named(&self.product) else {
             let known: Vec<&str> = fleet.products().iter().map(policy::Product::name).collect();
@@ -218,7 +230,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Says whose outcomes are left out.
-fn unanswered(models: &[Name]) {
+pub(super) fn unanswered(models: &[Name]) {
     for model in models {
         output::note(format!("no deployment answers for `{model}`: its outcomes are left out"));
     }

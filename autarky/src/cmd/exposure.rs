@@ -123,6 +123,7 @@ fn foreign(path: &Path, day: Day) -> anyhow::Result<Exposure> {
         register: &Register::default(),
         fleet: None,
         covers: &[],
+        drills: &[],
         day,
         instances: None,
         inferred: &inferred,

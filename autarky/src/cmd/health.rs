@@ -1,7 +1,7 @@
 //! `autarky health`: how much a running server has to do, every breaker of it, why it is open, and until when.
 
 use super::output::{self, Format};
-use crate::config;
+use crate::config::{self, Checked};
 use anyhow::Context;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -31,11 +31,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => {
             let path = args.config.clone().unwrap_or_else(config::paths::default_config);
-            let mut listen = config::load(&path)?.server.listen;
-            if listen.ip().is_unspecified() {
-                listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-            }
-            format!("http://{listen}")
+            base(&config::load(&path)?)
         }
     };
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().into();
@@ -82,6 +78,15 @@ fn load(load: &Value) -> String {
         }
     }
     line
+}
+
+/// Where the server of a configuration is reached from this machine.
+pub(super) fn base(checked: &Checked) -> String {
+    let mut listen = checked.server.listen;
+    if listen.ip().is_unspecified() {
+        listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{listen}")
 }
 
 fn told(breaker: &Value) -> String {

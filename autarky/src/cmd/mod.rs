@@ -5,6 +5,7 @@ mod catalog;
 mod check;
 mod completions;
 mod covers;
+mod drill;
 mod exposure;
 mod health;
 mod house;
@@ -50,6 +51,8 @@ enum Command {
     Whatif(whatif::Args),
     /// What is proven: which deployment may answer in another's place, from recorded outcomes.
     Covers(covers::Args),
+    /// Rehearse a loss: on paper, by a replay, on a part of live traffic, on all of it.
+    Drill(drill::Args),
     /// Parties, contracts and dependencies, and what of it is unknown.
     Register(register::Args),
     /// Create, list, revoke and rotate the keys that products call with.
@@ -79,6 +82,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Exposure(args) => exposure::run(&args),
         Command::Whatif(args) => whatif::run(&args),
         Command::Covers(args) => covers::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Register(args) => register::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::State(args) => state::run(args),

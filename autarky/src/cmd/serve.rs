@@ -4,6 +4,7 @@ use super::output;
 use crate::admin::{self, Admin};
 use crate::config::file::ServerFile;
 use crate::config::{self, Checked, Problems, paths};
+use crate::drills::Folder;
 use crate::wiring::capacity;
 use crate::wiring::handover::{self, Farewell, Keeper, Post, Predecessor};
 use crate::wiring::house::HouseBackend;
@@ -149,6 +150,7 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     wiring::keys::watch(&gateway, database);
     let reloader = Arc::new(Reloader::new(&gateway, parts, path.clone()));
     reload::watch(&reloader)?;
+    wiring::drills::watch(&gateway, Folder::new(&data));
     if has_house {
         house.prepare(&gateway.tasks);
     }

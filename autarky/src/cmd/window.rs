@@ -3,9 +3,11 @@
 
 use super::register::{self, Files};
 use crate::config::Checked;
+use crate::drills::Folder;
 use crate::wiring;
 use anyhow::Context;
 use gateway::clock;
+use insurance::drill::{Proof, Record};
 use insurance::exposure::Inputs;
 use insurance::{Day, Evidence, Register};
 use ledger::{Filter, Flow, Sqlite, Store};
@@ -23,6 +25,7 @@ pub(crate) struct Window {
     pub(super) flows: Vec<Flow>,
     pub(super) evidence: Evidence,
     pub(super) notes: Vec<String>,
+    drills: Vec<Proof>,
     day: Day,
 }
 
@@ -45,7 +48,8 @@ impl Window {
             Vec::new()
         };
         let evidence = evidence(&data)?;
-        Ok(Self { checked, register, flows, evidence, notes, day })
+        let drills = Folder::new(&data).records()?.iter().filter_map(Record::proof).collect();
+        Ok(Self { checked, register, flows, evidence, notes, drills, day })
     }
 
     /// As a report's inputs.
@@ -55,6 +59,7 @@ impl Window {
             register: &self.register,
             fleet: Some(&self.checked.fleet),
             covers: &self.evidence.covers,
+            drills: &self.drills,
             day: self.day,
             instances: Some(1),
             inferred: &[],

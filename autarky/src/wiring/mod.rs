@@ -1,6 +1,7 @@
 //! Wiring: the only place that knows every concrete type. A checked configuration becomes a running setup here.
 
 pub(crate) mod capacity;
+pub(crate) mod drills;
 pub(crate) mod handover;
 pub(crate) mod house;
 pub(crate) mod keys;

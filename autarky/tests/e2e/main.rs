@@ -7,6 +7,7 @@ mod agents;
 mod catalog;
 mod console;
 mod doors;
+mod drills;
 mod errors;
 mod failover;
 mod first_answer;
@@ -16,6 +17,7 @@ mod hostile;
 #[cfg(feature = "house")]
 mod house;
 mod identity;
+mod insurance;
 mod keys;
 mod limits;
 mod losses;

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod clock;
+pub mod drill;
 pub mod load;
 pub mod run;
 pub mod serve;

@@ -3,6 +3,7 @@
 
 use crate::access::Access;
 use crate::clock::Clock;
+use crate::drill::Drills;
 use crate::load::Load;
 use crate::run::live::LiveView;
 use crate::tap::metrics::Series;
@@ -76,6 +77,21 @@ pub struct Setup {
 pub type Permits = RwLock<HashMap<Name, Arc<Permit>>>;
 
 impl Setup {
+    /// The same with other units and another view.
+    pub(crate) fn with(&self, units: Vec<Unit>, live: LiveView) -> Self {
+        Self {
+            fleet: Arc::clone(&self.fleet),
+            units,
+            products: self.products.clone(),
+            series: SeriesTable::new(self.products.len(), self.units.len()),
+            policy_version: self.policy_version.clone(),
+            live: Arc::new(live),
+            limits: self.limits,
+            turns_days: self.turns_days,
+            permits: Permits::default(),
+        }
+    }
+
     /// The unit at `ix`.
     #[must_use]
     pub fn unit(&self, ix: DeploymentIx) -> Option<&Unit> {
@@ -144,6 +160,8 @@ pub struct Gateway {
     pub tasks: Tasks,
     /// The process's clock.
     pub clock: Clock,
+    /// The drill that runs, if one does.
+    pub(crate) drills: Drills,
     /// What is under way.
     pub load: Load,
     readiness: Box<dyn Readiness>,
@@ -168,6 +186,7 @@ impl Gateway {
             turns,
             tasks: Tasks::default(),
             clock,
+            drills: Drills::default(),
             load: Load::default(),
             readiness,
         }

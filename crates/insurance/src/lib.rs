@@ -1,9 +1,10 @@
 //! Who we depend on, and what happens without them: the register of parties, the exposure report, the covers that
-//! prove a replacement. Pure functions over ledger records and the policy's fleet; what a loss would do is found by
+//! prove a replacement, the drills that rehearse a loss. Pure functions over ledger records and the policy's fleet; what a loss would do is found by
 //! asking `policy::plan` again, as live traffic does. Never here: files, sockets, clocks, chance, and never a figure
 //! without its basis. What nobody knows is said to be unknown; it is not 0.
 
 pub mod cover;
+pub mod drill;
 pub mod exposure;
 pub mod import;
 pub mod node;
@@ -23,7 +24,7 @@ pub use node::{Kind, Node};
 pub use register::Register;
 
 /// What a figure rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     /// Recorded: it happened.

@@ -162,6 +162,7 @@ fn report(world: &World) -> Exposure {
         flows: &flows(world),
         register: &register,
         fleet: Some(&fleet),
+        drills: &[],
         covers: &[],
         day: DAY.parse::<Day>().unwrap(),
         instances: Some(1),

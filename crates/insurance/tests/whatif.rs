@@ -124,6 +124,7 @@ fn inputs(company: &Company) -> Inputs<'_> {
         flows: &company.flows,
         register: &company.register,
         fleet: Some(&company.fleet),
+        drills: &[],
         covers: &[],
         day: day("2026-11-25"),
         instances: Some(1),

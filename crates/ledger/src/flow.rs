@@ -1,6 +1,7 @@
 //! What was asked of whom, summed: one row per product, task, model, parties and shape of request, small enough that a
 //! report over millions of attempts holds it whole. Pure; a store that can sum does so itself and must agree with
-//! `Flow::sum`. Only attempts for a client count: shadows, drills and replays say nothing about dependence.
+//! `Flow::sum`. Only attempts for a client count, and none under a drill: shadows, drills and replays say nothing
+//! about dependence.
 
 use crate::record::{Attempt, Mode, Name, Outcome, Portability};
 use std::collections::HashMap;
@@ -176,10 +177,11 @@ impl Flow {
         list
     }
 
-    /// The flows of those of `rows` that were made for a client, in the order of their keys.
+    /// The flows of those of `rows` that were made for a client outside any drill, in the order of their keys.
     #[must_use]
     pub fn sum<'a>(rows: impl IntoIterator<Item = &'a Attempt>) -> Vec<Self> {
-        Self::merged(rows.into_iter().filter(|row| CLIENT_MODES.contains(&row.mode)).map(Self::of))
+        let counts = |row: &&Attempt| CLIENT_MODES.contains(&row.mode) && row.drill.is_none();
+        Self::merged(rows.into_iter().filter(counts).map(Self::of))
     }
 }
 

@@ -25,7 +25,7 @@ named! {
         Takeover => "takeover",
         /// A copy of live traffic whose answer nobody sees.
         Shadow => "shadow",
-        /// Under a drill.
+        /// Asked of what a drill takes away; where the drill's fault needs no call, none was made.
         Drill => "drill",
         /// A captured request, run again.
         Replay => "replay",

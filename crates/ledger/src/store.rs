@@ -177,7 +177,7 @@ pub trait Store: Send + Sync {
     /// The store refuses.
     fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError>;
 
-    /// The flows of the rows that `filter` means and that were made for a client, in the order of their keys. The
+    /// The flows of the rows that `filter` means and that were made for a client outside any drill, in the order of their keys. The
     /// filter's limit is not looked at.
     ///
     /// # Errors

@@ -200,6 +200,9 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
             if let Some(quota) = quota {
                 live.said(leg.deployment, quota.left, quota.reset, clock.tick());
             }
+            if let Some(part) = run.common.part.as_ref().filter(|_| leg.degraded == Some(Degraded::BelowFloor)) {
+                part.below_floor();
+            }
             watched.answered(&timing, &losses, &ask.peek.facets);
             let deployment = unit.facts.deployment().clone();
             Tried::Begun(Box::new(Begun { body, watched, deployment, degraded: leg.degraded, losses }))

@@ -308,6 +308,7 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
         stream: ask.peek.stream,
         locked_by: None,
         input_tokens: Some(ask.peek.facets.input_tokens),
+        part: None,
     };
     let (gateway, setup) = (Arc::clone(gateway), Arc::clone(setup));
     let run = Run {

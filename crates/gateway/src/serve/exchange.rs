@@ -4,18 +4,20 @@
 use super::admit::{self, Caller};
 use super::reply;
 use super::route::{self, Place};
-use super::{aws, background, count, kept, pass, read, system};
+use super::{aws, background, count, drilled, kept, pass, read, system};
 use crate::clock;
-use crate::load;
+use crate::drill::Part;
+use crate::load::{self, Place as InFlight};
 use crate::outbox::AnswerBody;
 use crate::run::{Run, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::entry::Common;
 use crate::turns::Scribe;
 use crate::upstream::Ask;
+use bytes::Bytes;
 use canon::Fault;
 use canon::wire::{Dialect, Params, RouteKind};
-use http::{Request, Response, request};
+use http::{HeaderMap, Request, Response, request};
 use hyper::body::Incoming;
 use ledger::{Candidate, Name, RequestId};
 use policy::{Plan, PlanInput, Wall};
@@ -70,8 +72,40 @@ async fn answer(
         let place = load::enter(gateway, &setup, caller.product)?;
         (caller, read::collect(body, setup.limits).await?, place)
     };
+    let enlisted = match kind {
+        RouteKind::CountTokens => None,
+        _ => gateway.enlist(&setup, caller.product, drilled::marked(&head.headers)),
+    };
+    let Some(enlisted) = enlisted else {
+        let admitted = Admitted { setup, caller, micros, place, part: None };
+        return carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
+    };
+    let row = drilled::row(&enlisted.setup, &caller, dialect.id().name(), id, micros);
+    let part = Part::begin(gateway, enlisted.drill, row);
+    let admitted = Admitted { setup: enlisted.setup, caller, micros, place, part: Some(Arc::clone(&part)) };
+    let answered = carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
+    Ok(drilled::answer(&part, answered, |unanswered| reply::fault(dialect, unanswered, id)))
+}
+
+/// A request that was let in.
+struct Admitted {
+    setup: Arc<Setup>,
+    caller: Caller,
+    micros: i64,
+    place: InFlight,
+    part: Option<Arc<Part>>,
+}
+
+async fn carry(
+    gateway: &Arc<Gateway>,
+    admitted: Admitted,
+    (dialect, kind, params): (&'static dyn Dialect, RouteKind, Params),
+    (headers, body): (HeaderMap, Bytes),
+    id: RequestId,
+) -> Result<Response<AnswerBody>, Unanswered> {
+    let Admitted { setup, caller, micros, place, part } = admitted;
     // read
-    let ask = Ask::read(dialect, params, head.headers, body)?;
+    let ask = Ask::read(dialect, params, headers, body)?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
     let ask = gateway.turns.recall(&owner, ask, purpose).await?;
@@ -88,7 +122,7 @@ async fn answer(
     // run
     let scribe = Scribe::of(&gateway.turns, &owner, &ask, id);
     let run = Run {
-        common: common(&setup, &caller, &ask, &plan, id),
+        common: Common { part, ..common(&setup, &caller, &ask, &plan, id) },
         gateway: Arc::clone(gateway),
         product: caller.product,
         levels: caller.levels,
@@ -150,6 +184,7 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
         stream: ask.peek.stream,
         locked_by: ask.peek.facets.state.then(|| Name::from("stored state")),
         input_tokens: Some(ask.peek.facets.input_tokens),
+        part: None,
     }
 }
 

@@ -5,9 +5,10 @@
 //! what the provider keeps there.
 
 use super::admit::{self, Caller};
-use super::{read, reply};
+use super::{drilled, read, reply};
 use crate::clock;
-use crate::load;
+use crate::drill::Part;
+use crate::load::{self, Place};
 use crate::outbox::{AnswerBody, Outbox};
 use crate::run::live::{NoPassage, Passage};
 use crate::run::{Unanswered, at_limit};
@@ -83,16 +84,35 @@ async fn carry(
     let Asked { provider, path, head, body, peer } = asked;
     let micros = clock::unix_micros();
     let caller = admit::admit(setup, &gateway.access, &head.headers, head.uri.query(), peer.ip(), micros)?;
-    let product = setup.fleet.product(caller.product);
     let place = load::enter(gateway, setup, caller.product)?;
+    let body = read::collect(body, setup.limits).await?;
+    let enlisted = gateway.enlist(setup, caller.product, drilled::marked(&head.headers));
+    let Some(enlisted) = enlisted else {
+        return ask(gateway, setup, (caller, None), (provider, path), (head, body), (id, place)).await;
+    };
+    let part = Part::begin(gateway, enlisted.drill, drilled::row(&enlisted.setup, &caller, DIALECT, id, micros));
+    let caller = (caller, Some(Arc::clone(&part)));
+    let answered = ask(gateway, &enlisted.setup, caller, (provider, path), (head, body), (id, place)).await;
+    Ok(drilled::answer(&part, answered, |unanswered| reply::fault(voice(setup, provider), unanswered, id)))
+}
+
+async fn ask(
+    gateway: &Arc<Gateway>,
+    setup: &Arc<Setup>,
+    (caller, part): (Caller, Option<Arc<Part>>),
+    (provider, path): (&str, &str),
+    (head, body): (request::Parts, Bytes),
+    (id, place): (RequestId, Place),
+) -> Result<Response<AnswerBody>, Unanswered> {
+    let product = setup.fleet.product(caller.product);
     let allowed = permitted(setup, &caller, product, provider)?;
     let target = target(path, head.uri.query())?;
-    let body = read::collect(body, setup.limits).await?;
     let (ix, mut passage) = book(gateway, setup, &caller, &allowed, (&head.method, &body))?;
     let unit = setup.unit(ix).ok_or_else(|| unknown(setup, product, provider))?;
-    let common = common(setup, &caller, id);
+    let mode = part.as_ref().map_or(Mode::Live, |part| part.mode(Mode::Live, unit.facts.deployment()));
+    let common = Common { part, ..common(setup, &caller, id) };
     let series = Arc::new(gateway.metrics.series(&common.product, unit.facts.provider()));
-    let chosen = Chosen { score: 0.0, probability: 1.0, degraded: false, mode: Mode::Live };
+    let chosen = Chosen { score: 0.0, probability: 1.0, degraded: false, mode };
     let facts = unit.facts.of_account();
     let priced = unit.facts.clone();
     let protocol = unit.backend.protocol();
@@ -225,6 +245,7 @@ fn common(setup: &Setup, caller: &Caller, id: RequestId) -> Common {
         stream: false,
         locked_by: Some(Name::from("provider endpoint")),
         input_tokens: None,
+        part: None,
     }
 }
 

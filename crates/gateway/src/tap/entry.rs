@@ -2,6 +2,7 @@
 //! leaves; an entry that is dropped in between was given up, and says so. So no call can be forgotten.
 
 use crate::clock;
+use crate::drill::Part;
 use crate::tap::metrics::{Metrics, Series};
 use crate::upstream::{Timing, Trace};
 use canon::wire::Seen;
@@ -78,7 +79,7 @@ impl Facts {
 }
 
 /// What all attempts of one request share.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Common {
     /// The request.
     pub id: RequestId,
@@ -102,6 +103,8 @@ pub struct Common {
     pub locked_by: Option<Name>,
     /// Tokens that its prompt is taken to have until somebody says how many they are; `None`: nobody looked.
     pub input_tokens: Option<u64>,
+    /// Its part in a drill.
+    pub part: Option<Arc<Part>>,
 }
 
 /// The choice of a leg, as the ledger writes it.
@@ -141,6 +144,7 @@ pub struct Entry {
     metrics: Arc<Metrics>,
     series: Arc<Series>,
     started: Instant,
+    part: Option<Arc<Part>>,
     over: bool,
 }
 
@@ -176,6 +180,11 @@ impl Entry {
         row.probability = Some(chosen.probability);
         row.degraded = chosen.degraded;
         row.stream = common.stream;
+        if let Some(part) = &common.part {
+            row.drill = Some(part.id().clone());
+            row.mode = part.mode(chosen.mode, &facts.deployment);
+            part.begun();
+        }
         if let Err(error) = journal.begin(&row) {
             metrics.journal_failed(&error);
         }
@@ -191,6 +200,7 @@ impl Entry {
             metrics: Arc::clone(metrics),
             series: Arc::clone(series),
             started: clock::now(),
+            part: common.part.clone(),
             over: false,
         }
     }
@@ -305,6 +315,9 @@ impl Entry {
             self.metrics.journal_failed(&error);
         }
         self.series.attempt(&self.row);
+        if let Some(part) = &self.part {
+            part.ended(&self.row);
+        }
     }
 }
 

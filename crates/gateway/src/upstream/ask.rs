@@ -90,6 +90,23 @@ impl Ask {
         }
     }
 
+    /// The same request, answered in events even on the client's own wire.
+    #[must_use]
+    pub(crate) fn heard_in_events(&self) -> Self {
+        Self {
+            dialect: self.dialect,
+            params: self.params.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            peek: self.peek.clone(),
+            turn: self.turn.clone(),
+            sealed: Arc::clone(&self.sealed),
+            in_events: true,
+            rewritten: self.rewritten,
+            canon: self.canon.clone(),
+        }
+    }
+
     /// Whether the body as it came says what is asked.
     #[must_use]
     pub const fn is_as_it_came(&self) -> bool {

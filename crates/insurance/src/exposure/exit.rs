@@ -52,12 +52,29 @@ fn exit(inputs: &Inputs<'_>, fleet: &Fleet, window: &Window, node: Node) -> Exit
     let parts = vec![
         notice(inputs, &node),
         evidence(inputs, fleet, window, &node),
-        unknown("traffic", "a drill would measure it"),
+        traffic(inputs, &node),
         unknown("capacity", "the limits of what would take over are not compared with the load"),
         state(inputs, &node),
     ];
     let days = parts.iter().filter_map(|part| part.days).reduce(f64::max);
     Exit { node, days, at_least: parts.iter().any(|part| part.days.is_none()), parts }
+}
+
+/// How long live traffic took to move, as the last live drill of this very loss measured it.
+#[expect(clippy::cast_precision_loss, reason = "days need no exact microseconds")]
+fn traffic(inputs: &Inputs<'_>, node: &Node) -> Part {
+    let drilled = inputs.drills.iter().filter(|proof| proof.target == *node).max_by_key(|proof| proof.day);
+    let (days, basis, how) = match drilled {
+        None => (None, Basis::Assumed, "a live drill would measure it: `autarky drill`".to_owned()),
+        Some(proof) => match proof.settled_us {
+            None => (None, Basis::Ledger, format!("drilled on {}, and it did not settle", proof.day)),
+            Some(micros) => {
+                let seconds = micros as f64 / 1e6;
+                (Some(seconds / 86_400.0), Basis::Ledger, format!("drilled on {}: {seconds:.1} s", proof.day))
+            }
+        },
+    };
+    Part { name: "traffic", days, basis, how }
 }
 
 /// How long contracts bind.

@@ -15,6 +15,7 @@ pub use loss::{Level, Loss, Pair, SinglePoint, Survival};
 pub use share::{Concentration, Row, Shares, Table};
 pub use state::{House, HouseShare, State};
 
+use crate::drill::Proof;
 use crate::node::{Kind, Node};
 use crate::{Basis, Cover, Day, Register};
 use demand::Demands;
@@ -34,6 +35,8 @@ pub struct Inputs<'a> {
     pub fleet: Option<&'a Fleet>,
     /// What is proven.
     pub covers: &'a [Cover],
+    /// What live drills showed.
+    pub drills: &'a [Proof],
     /// The day on which the question is asked; contracts and models that have ended by then are gone.
     pub day: Day,
     /// How many instances of this program the traffic went through; `None`: it did not pass us.

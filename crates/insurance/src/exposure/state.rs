@@ -2,6 +2,7 @@
 
 use super::Inputs;
 use super::demand::Demands;
+use crate::drill::Proof;
 use crate::node::OWN;
 use ledger::flow::Flow;
 use ledger::record::{Name, Portability};
@@ -77,7 +78,7 @@ pub struct House {
     pub by_product: Vec<(Option<Name>, HouseShare)>,
     /// What they are proven able to answer, of requests; `None`: no cover names one of them.
     pub covered: Option<f64>,
-    /// What they answered in a drill, of requests; `None`: there was none.
+    /// What they answered in live drills, of requests answered there; `None`: there were none.
     pub drilled: Option<f64>,
 }
 
@@ -101,8 +102,13 @@ pub(super) fn house(inputs: &Inputs<'_>) -> House {
         served: of(None),
         by_product: products.iter().map(|name| ((*name).clone(), of(Some(name)))).collect(),
         covered: covered(inputs),
-        drilled: None,
+        drilled: drilled(inputs),
     }
+}
+
+fn drilled(inputs: &Inputs<'_>) -> Option<f64> {
+    let sum = |count: fn(&Proof) -> u64| inputs.drills.iter().map(count).sum();
+    part(sum(|proof| proof.at_home), sum(|proof| proof.served))
 }
 
 fn covered(inputs: &Inputs<'_>) -> Option<f64> {

@@ -2,13 +2,16 @@
 //! upper bound `≤`; every block of figures names its basis.
 
 mod csv;
+mod drill;
 mod html;
 mod register;
 mod replay;
 mod text;
+mod timeline;
 mod whatif;
 
 pub use self::csv::csv;
+pub use drill::{drill_html, drill_text, drills_text, plan_text, standing};
 pub use html::{end, html, note, page, safe, table};
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};

@@ -55,7 +55,12 @@ pub(super) fn flows(connection: &Connection, filter: &Filter) -> Result<Vec<Flow
     let (condition, values) = condition(filter);
     let modes: Vec<String> = CLIENT_MODES.iter().map(|mode| format!("'{mode}'")).collect();
     let groups: Vec<String> = (1..=NAMES.len() + 4).map(|at| at.to_string()).collect();
-    let sql = format!("{} WHERE {condition} AND mode IN ({}) GROUP BY {}", *HEAD, modes.join(", "), groups.join(", "));
+    let sql = format!(
+        "{} WHERE {condition} AND mode IN ({}) AND drill IS NULL GROUP BY {}",
+        *HEAD,
+        modes.join(", "),
+        groups.join(", ")
+    );
     let doing = refused("sum the ledger");
     let mut statement = connection.prepare_cached(&sql).map_err(&doing)?;
     let found = statement.query_map(params_from_iter(values), flow).map_err(&doing)?;

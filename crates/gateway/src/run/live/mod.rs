@@ -50,6 +50,7 @@ pub struct LiveView {
 }
 
 /// The limits of a product, and of the teams inside it.
+#[derive(Clone)]
 struct Teams {
     whole: Arc<Level>,
     teams: HashMap<Box<str>, Arc<Level>>,
@@ -177,6 +178,38 @@ impl LiveView {
             std::iter::once(Arc::clone(&teams.whole)).chain(inside)
         });
         teams.chain(keys).map(|level| level.standing(&self.book, now, wall)).collect()
+    }
+
+    /// The same view for requests that play a loss: what they see of the `lost` deployments, and of accounts and
+    /// parties that these belong to, is their own and fresh, as are their second calls. Limits and money are shared.
+    #[must_use]
+    pub(crate) fn apart(&self, fleet: &Fleet, lost: impl Fn(&Deployment) -> bool) -> Self {
+        let mut fresh = Kept::default();
+        for (_, deployment) in fleet.iter().filter(|(_, deployment)| lost(deployment)) {
+            fresh.accounts.entry(account_of(deployment)).or_default();
+            for party in parties_of(deployment) {
+                fresh.parties.entry(party).or_default();
+            }
+        }
+        let line = |(line, (_, deployment)): (&Line, (DeploymentIx, &Deployment))| {
+            let parties = parties_of(deployment).into_iter().zip(&line.parties);
+            let party =
+                |(key, party): ((Dim, String), &Arc<PartyLive>)| Arc::clone(fresh.parties.get(&key).unwrap_or(party));
+            Line {
+                one: if lost(deployment) { Arc::new(line.one.apart()) } else { Arc::clone(&line.one) },
+                account: Arc::clone(fresh.accounts.get(&account_of(deployment)).unwrap_or(&line.account)),
+                parties: parties.map(party).collect(),
+                known_as: line.known_as.clone(),
+            }
+        };
+        let products = fleet.products().iter().zip(&self.products);
+        Self {
+            lines: self.lines.iter().zip(fleet.iter()).map(line).collect(),
+            products: products.map(|(product, (live, teams))| (Arc::new(live.apart(product)), teams.clone())).collect(),
+            book: Arc::clone(&self.book),
+            levels: self.levels.clone(),
+            keys: Arc::clone(&self.keys),
+        }
     }
 
     /// A request of `product` begins, within everybody's limits.

@@ -8,7 +8,7 @@ use policy::limit::{Counted, Full, Limiter, Place, Remaining};
 use policy::rules::Limits;
 use policy::{Live, SizeBucket, Tick};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The usual length of an answer whose request names no limit, for counting tokens ahead.
@@ -123,7 +123,7 @@ struct FirstTokens {
 /// One deployment.
 pub(super) struct OneLive {
     pub(super) guard: Guard,
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     first_tokens: [FirstTokens; SizeBucket::COUNT],
     pub(super) under_way: AtomicU32,
 }
@@ -132,7 +132,17 @@ impl OneLive {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             guard: Guard::default(),
-            gate: Gate::new(limits),
+            gate: Arc::new(Gate::new(limits)),
+            first_tokens: Default::default(),
+            under_way: AtomicU32::new(0),
+        }
+    }
+
+    /// The same deployment as somebody sees it who has heard nothing of it; its limits are the same.
+    pub(super) fn apart(&self) -> Self {
+        Self {
+            guard: Guard::default(),
+            gate: Arc::clone(&self.gate),
             first_tokens: Default::default(),
             under_way: AtomicU32::new(0),
         }

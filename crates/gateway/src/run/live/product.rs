@@ -42,6 +42,21 @@ impl ProductLive {
         }
     }
 
+    /// The same product for requests that must not spend the others' second calls.
+    pub(super) fn apart(&self, product: &Product) -> Self {
+        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
+        let rules = product.rules();
+        Self {
+            requests: AtomicU32::new(0),
+            second_calls: Mutex::new(SecondCalls {
+                retries: RetryBudget::new(&rules.retries),
+                hedges: HedgeBudget::new(&rules.hedge),
+            }),
+            used: self.used.iter().map(copy).collect(),
+            answers: copy(&self.answers),
+        }
+    }
+
     /// A request begins; it earns a share of a retry and of a hedge.
     pub(super) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
