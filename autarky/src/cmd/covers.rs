@@ -2,7 +2,6 @@
 
 use super::output::{self, Format};
 use super::register::{self, Files};
-use super::window;
 use crate::config::Checked;
 use crate::wiring;
 use anyhow::{Context, bail};
@@ -196,9 +195,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             unanswered(&nobody);
             print(&proven.covers, *format)?;
             let data = wiring::data_folder(&checked.server);
-            let mut all = window::evidence(&data)?;
+            let mut all = wiring::evidence::read(&data)?;
             all.merge(proven);
-            let path = window::keep(&data, &all)?;
+            let path = wiring::evidence::keep(&data, &all)?;
             output::note(format!("kept in `{}`; reports use it from now on", path.display()));
         }
         What::Replay { source, lose, model, files, format } => {
@@ -219,7 +218,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         What::List { files, format } => {
             let (checked, _) = register::read(files)?;
-            let covers = window::evidence(&wiring::data_folder(&checked.server))?.covers;
+            let covers = wiring::evidence::read(&wiring::data_folder(&checked.server))?.covers;
             if covers.is_empty() && *format == Format::Text {
                 output::note("nothing is proven yet: `autarky covers prove --outcomes FILE --product PRODUCT`");
             }

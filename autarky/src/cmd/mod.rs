@@ -11,6 +11,7 @@ mod health;
 mod house;
 mod keys;
 mod output;
+mod plan;
 mod reference;
 pub(crate) mod register;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Health(health::Args),
     /// What is known of models, their prices and their last days.
     Catalog(catalog::Args),
+    /// Whom the policy would ask for a product, and what another configuration would change on recorded traffic.
+    Plan(plan::Args),
     /// Tell the story of one request: whom the plan looked at, who was asked, what became of it.
     Why(why::Args),
     /// Who the products depend on, what would be left without each, what ends when.
@@ -78,6 +81,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Exposure(args) => exposure::run(&args),
         Command::Whatif(args) => whatif::run(&args),

@@ -3,6 +3,7 @@
 use super::output::{self, Format};
 use crate::config::file::ConfigFile;
 use crate::config::{self, Checked};
+use crate::wiring;
 use anyhow::Context;
 use gateway::clock;
 use insurance::register::{Contract, Declared, Severity, Sources};
@@ -56,6 +57,13 @@ impl Files {
     pub(crate) fn of(config: PathBuf) -> Self {
         Self { config: Some(config), register: None }
     }
+
+    /// The same company's files with `other` for a configuration: what is declared beside this one holds for it too.
+    pub(super) fn with(&self, other: &Path) -> Self {
+        let config = self.config.clone().unwrap_or_else(config::paths::default_config);
+        let beside = Some(config.with_file_name("register.toml")).filter(|path| path.exists());
+        Self { config: Some(other.to_owned()), register: self.register.clone().or(beside) }
+    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -88,7 +96,8 @@ pub(crate) fn today() -> Day {
 /// A file cannot be read or has errors.
 pub(super) fn read(files: &Files) -> anyhow::Result<(Checked, Register)> {
     let path = files.config.clone().unwrap_or_else(config::paths::default_config);
-    let checked = config::load(&path)?;
+    let mut checked = config::load(&path)?;
+    wiring::evidence::prove(&mut checked)?;
     let declared = match &files.register {
         Some(register) => declared(register)?,
         None => match path.with_file_name("register.toml") {

@@ -2,7 +2,7 @@
 //! asked, what became of each attempt.
 
 use super::output::{self, Format};
-use crate::config;
+use crate::config::{self, Checked};
 use crate::wiring;
 use anyhow::bail;
 use jiff::Timestamp;
@@ -37,12 +37,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         Format::Json => output::line(serde_json::to_string_pretty(&attempts)?),
-        Format::Text => output::line(story(&attempts)),
+        Format::Text => output::line(story(&attempts, &checked)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn story(attempts: &[Attempt]) -> String {
+fn story(attempts: &[Attempt], checked: &Checked) -> String {
     let mut lines = Vec::new();
     if let Some(first) = attempts.first() {
         lines.push(format!(
@@ -64,13 +64,35 @@ fn story(attempts: &[Attempt]) -> String {
             let what = match (&candidate.dropped, candidate.score) {
                 (Some(reason), _) => format!("dropped: {reason}"),
                 (None, Some(score)) => format!("planned, score {score:.3}"),
-                (None, None) => "planned".to_owned(),
+                (None, None) => "could answer too".to_owned(),
             };
             lines.push(format!("candidate {:<24} {what}", candidate.deployment));
         }
+        lines.extend(passed_over(planned, checked));
     }
     lines.extend(attempts.iter().map(told));
     lines.join("\n")
+}
+
+/// The deployments that the plan had no need to look at, and why: what no list of the request named, or what may never
+/// answer the product. Known while the rules are still those of then.
+fn passed_over(planned: &Attempt, checked: &Checked) -> Vec<String> {
+    let fleet = &checked.fleet;
+    if planned.policy_version.as_deref() != Some(&checked.version) {
+        return vec![format!(
+            "          the rules have changed since (version {} now): who was not looked at then is not told",
+            checked.version
+        )];
+    }
+    let product = planned.product.as_deref().and_then(|name| fleet.product_named(name)).map(|ix| fleet.product(ix));
+    let seen = |name: &str| planned.candidates.iter().any(|candidate| &*candidate.deployment == name);
+    let others = fleet.iter().filter(|(_, one)| !seen(&one.name));
+    let line = |(ix, one): (policy::DeploymentIx, &policy::Deployment)| {
+        let never = product.and_then(|product| product.never(ix));
+        let what = never.map_or_else(|| "not asked for".to_owned(), |reason| format!("dropped: {}", reason.name()));
+        format!("candidate {:<24} {what}", one.name)
+    };
+    others.map(line).collect()
 }
 
 fn told(attempt: &Attempt) -> String {

@@ -5,13 +5,11 @@ use super::register::{self, Files};
 use crate::config::Checked;
 use crate::drills::Folder;
 use crate::wiring;
-use anyhow::Context;
 use gateway::clock;
 use insurance::drill::{Proof, Record};
 use insurance::exposure::Inputs;
 use insurance::{Day, Evidence, Register};
 use ledger::{Filter, Flow, Sqlite, Store};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Microseconds back; `None`: everything.
@@ -47,7 +45,7 @@ impl Window {
             notes.push(format!("there is no ledger at `{}` yet: only the configuration is judged", path.display()));
             Vec::new()
         };
-        let evidence = evidence(&data)?;
+        let evidence = wiring::evidence::read(&data)?;
         let drills = Folder::new(&data).records()?.iter().filter_map(Record::proof).collect();
         Ok(Self { checked, register, flows, evidence, notes, drills, day })
     }
@@ -66,37 +64,6 @@ impl Window {
             notes: &self.notes,
         }
     }
-}
-
-fn evidence_file(data: &Path) -> PathBuf {
-    data.join("covers.json")
-}
-
-/// What is proven, as `autarky covers prove` left it.
-///
-/// # Errors
-/// The file cannot be read.
-pub(super) fn evidence(data: &Path) -> anyhow::Result<Evidence> {
-    let path = evidence_file(data);
-    if !path.exists() {
-        return Ok(Evidence::default());
-    }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("`{}` holds no covers; prove them again", path.display()))
-}
-
-/// Keeps `evidence`; a reader sees the old file or the new one, never a part.
-///
-/// # Errors
-/// The folder cannot be written.
-pub(super) fn keep(data: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> {
-    let path = evidence_file(data);
-    let beside = path.with_extension("json.new");
-    std::fs::create_dir_all(data).with_context(|| format!("cannot make `{}`", data.display()))?;
-    std::fs::write(&beside, serde_json::to_vec(evidence)?)
-        .and_then(|()| std::fs::rename(&beside, &path))
-        .with_context(|| format!("cannot write `{}`", path.display()))?;
-    Ok(path)
 }
 
 /// Reads `30d`, `12h`, `90m` or `all`.

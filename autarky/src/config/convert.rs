@@ -12,7 +12,7 @@ use canon::wire::{Target, protocol, protocols};
 use gateway::upstream::remote::RemoteConfig;
 use gateway::upstream::{ProviderRow, auth};
 use http::{HeaderName, HeaderValue};
-use policy::fleet::Cap;
+use policy::fleet::{Cap, Commitment};
 use policy::{Caps, Deployment, Fleet, FleetSpec, NanoUsd, Price, Tariff, Wall};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -139,6 +139,8 @@ impl Converter<'_> {
         let mut tell = |path: &[&str], message, hint| self.say(Severity::Warning, path, message, Some(hint));
         super::reach::warn(&fleet, &mut tell);
         known::warn(&fleet, now, &mut tell);
+        known::notices(&file.contract, now, &mut tell);
+        super::survive::warn(&fleet, now, &mut tell);
         Some(Checked {
             server: file.server,
             admin: file.admin,
@@ -278,6 +280,8 @@ impl Converter<'_> {
                 return None;
             };
             deployment.data.clone_from(&terms.data);
+            deployment.commitment =
+                terms.commit_usd_month.map(|month| Commitment { contract: contract.as_str().into(), month });
             if let Some(ends) = &terms.ends {
                 let Some(last) = date(ends) else {
                     let message = format!("`{ends}` is no date");

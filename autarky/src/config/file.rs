@@ -3,8 +3,8 @@
 
 use crate::catalog::row::RateRow;
 use gateway::upstream::ProviderRow;
-use policy::Rules;
 use policy::rules::{DataTerm, Limits};
+use policy::{NanoUsd, Rules};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -168,6 +168,9 @@ pub(crate) struct ContractFile {
     pub(crate) outputs_for: Vec<String>,
     /// What it promises about data.
     pub(crate) data: Vec<DataTerm>,
+    /// US dollars per calendar month (UTC) that are paid in any case: while some of it is left, `prefer = "cost"` takes
+    /// its deployments to cost nothing more, so that it is used first.
+    pub(crate) commit_usd_month: Option<NanoUsd>,
 }
 
 /// What a request can be sent to: a model at a provider, or the model inside.

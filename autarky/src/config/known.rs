@@ -2,10 +2,12 @@
 //! stays unknown; and what of it to warn of: last days, models that the catalog does not know, budgets without prices.
 
 use crate::catalog::Catalog;
-use crate::catalog::row::{self, Retirement};
+use crate::catalog::row::{self, Retirement, date};
+use crate::config::file::ContractFile;
 use policy::fleet::Cap;
 use policy::rules::BudgetRules;
 use policy::{Caps, Deployment, Fleet, Wall};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Warnings: the place in the file, what is the matter, what to do.
@@ -117,6 +119,25 @@ pub(super) fn warn(fleet: &Fleet, now: Wall, tell: &mut Tell<'_>) {
             let hint = "add `price = { input = …, output = … }` (US dollars per million tokens) to it".to_owned();
             tell(&["product", product.name(), "budget"], message, hint);
         }
+    }
+}
+
+/// Warns of contracts whose notice must be given soon, or can be given no more.
+pub(super) fn notices(contracts: &BTreeMap<String, ContractFile>, now: Wall, tell: &mut Tell<'_>) {
+    for (name, contract) in contracts {
+        let last = contract.ends.as_deref().and_then(date).filter(|last| *last >= now);
+        let Some((last, notice)) = last.zip(contract.notice_days) else { continue };
+        let by = Wall::from_unix(last.unix() - i64::from(notice) * 86_400);
+        let days = now.until(by).as_secs().div_ceil(86_400);
+        if days > AHEAD_DAYS {
+            continue;
+        }
+        let message = match days {
+            0 => format!("notice of contract `{name}` could last be given on {by}; it ends on {last}"),
+            days => format!("notice of contract `{name}` can last be given on {by}, in {days} days"),
+        };
+        let hint = "decide whether it goes on, and write down what was agreed".to_owned();
+        tell(&["contract", name, "notice_days"], message, hint);
     }
 }
 

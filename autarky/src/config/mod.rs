@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod paths;
 pub(crate) mod place;
 pub(crate) mod secret;
+pub(crate) mod survive;
 
 mod convert;
 mod known;

@@ -4,6 +4,7 @@
 use super::known::Tell;
 use policy::rules::LastResort;
 use policy::{Deployment, DeploymentIx, DropReason, Fleet, Product};
+use std::collections::BTreeMap;
 
 /// Tells every such alternative: its place in the file, what is wrong, and what to do.
 pub(super) fn warn(fleet: &Fleet, tell: &mut Tell<'_>) {
@@ -19,6 +20,7 @@ pub(super) fn warn(fleet: &Fleet, tell: &mut Tell<'_>) {
         }
     }
     for product in fleet.products() {
+        abandoned(fleet, product, tell);
         let rules = product.rules();
         let aliases = rules.aliases.iter().map(|(alias, names)| (["aliases", alias.as_str()], names.as_slice()));
         for (path, names) in aliases.chain([(["pin", ""], rules.pin.as_slice())]) {
@@ -27,6 +29,26 @@ pub(super) fn warn(fleet: &Fleet, tell: &mut Tell<'_>) {
             }
         }
     }
+}
+
+/// Tells of a product that no deployment but the house model may answer, though there are others.
+fn abandoned(fleet: &Fleet, product: &Product, tell: &mut Tell<'_>) {
+    let others = fleet.iter().filter(|(_, one)| !one.house);
+    let reasons: Vec<Option<DropReason>> = others.map(|(ix, _)| product.never(ix)).collect();
+    let ruled_out: Vec<DropReason> = reasons.iter().flatten().copied().collect();
+    if reasons.is_empty() || ruled_out.len() < reasons.len() || !product.auto().is_empty() {
+        return;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in ruled_out {
+        *counts.entry(reason.name()).or_default() += 1;
+    }
+    let words: Vec<String> = counts.iter().map(|(name, count)| format!("{count} × {name}")).collect();
+    let stands_in = fleet.iter().any(|(_, one)| one.house) && product.bends(LastResort::House);
+    let who = if stands_in { "only the house model" } else { "nobody" };
+    let message = format!("{who} may answer product `{}` ({})", product.name(), words.join(", "));
+    let hint = "loosen the need that all miss, list them in `models`, or add a deployment".to_owned();
+    tell(&["product", product.name(), "needs"], message, hint);
 }
 
 /// Tells of `name`, which the rules at `path` list, where nothing that it stands for may answer the product.

@@ -2,6 +2,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod drills;
+pub(crate) mod evidence;
 pub(crate) mod handover;
 pub(crate) mod house;
 pub(crate) mod keys;
@@ -45,6 +46,10 @@ impl Parts {
 /// # Errors
 /// When a deployment's address or key cannot be used.
 pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> Result<Setup, RemoteError> {
+    let mut checked = checked;
+    if let Err(error) = evidence::prove(&mut checked) {
+        tracing::warn!("nothing counts as proven: {error:#}");
+    }
     let Checked { server, state, fleet, units: specs, version, .. } = checked;
     let mut units = Vec::with_capacity(specs.len());
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {

@@ -44,6 +44,10 @@ pub(crate) fn restore(setup: &Setup, ring: &KeyRing, store: &dyn Store) -> Resul
             tell(&Who::key("", line), spent);
         }
     }
+    let month = Period::Month.start(wall).unix().saturating_mul(1_000_000);
+    let by_deployment = store.totals(Dimension::Deployment, &Filter { from: Some(month), ..Filter::default() })?;
+    let known = |(name, spent): (Name, NanoUsd)| Some((setup.fleet.deployment_named(&name)?, spent));
+    setup.live.restore_commitments(spent(by_deployment).filter_map(known), wall);
     Ok(())
 }
 

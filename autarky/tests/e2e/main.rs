@@ -25,6 +25,7 @@ mod mirror;
 mod overload;
 mod own_death;
 mod passthrough;
+mod policy;
 mod prices;
 mod provider_death;
 mod reload;

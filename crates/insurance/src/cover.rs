@@ -6,6 +6,7 @@ use crate::Day;
 use crate::outcomes::Outcome;
 use crate::stats::{Moments, lower_bound};
 use ledger::record::Name;
+use policy::Fleet;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -156,6 +157,24 @@ fn find<'a>(covers: &'a [Cover], product: &str, class: Option<&str>, from: &str,
     let all = covers.iter().filter(fits);
     let exact = all.clone().find(|cover| cover.class.is_some() && cover.class.as_deref() == class);
     exact.or_else(|| all.clone().find(|cover| cover.class.is_none()))
+}
+
+/// What `covers` show of deployments in the place of each product's `floor.against`, on all of its tasks, by the margin
+/// that its floor allows now. What shows neither is left out.
+#[must_use]
+pub fn proofs<'a>(covers: &'a [Cover], fleet: &Fleet) -> Vec<policy::Proof<'a>> {
+    let shown = |cover: &'a Cover| {
+        let product = fleet.product(fleet.product_named(&cover.product)?);
+        let floor = product.rules().floor.as_ref().filter(|floor| *floor.against == *cover.from)?;
+        let proof = cover.proof.as_ref().filter(|_| cover.class.is_none())?;
+        let meets = proof.lower >= -floor.margin;
+        // The last day itself still counts.
+        let until = cover.expires.before(-1).wall();
+        let found =
+            policy::Proof { product: &cover.product, against: &cover.from, deployment: &cover.to, meets, until };
+        (meets || proof.upper < -floor.margin).then_some(found)
+    };
+    covers.iter().filter_map(shown).collect()
 }
 
 /// Evidence in an order in which much of it is looked up.

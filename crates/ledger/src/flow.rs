@@ -91,6 +91,10 @@ pub struct Flow {
     pub first: i64,
     /// When the last attempt began, Unix microseconds.
     pub last: i64,
+    /// Answered attempts of which the time to the first token is known.
+    pub timed: u64,
+    /// The sum of these times, microseconds.
+    pub first_token_us: u64,
 }
 
 impl FlowKey {
@@ -126,7 +130,7 @@ impl Flow {
     pub fn of(row: &Attempt) -> Self {
         let answered = u64::from(row.outcome == Outcome::Ok);
         let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
-        let of_answered = |tokens: Option<u64>| if answered == 1 { tokens.unwrap_or(0) } else { 0 };
+        let of_answered = |count: Option<u64>| if answered == 1 { count.unwrap_or(0) } else { 0 };
         Self {
             key: FlowKey::of(row),
             attempts: 1,
@@ -141,6 +145,8 @@ impl Flow {
             largest: row.input_tokens,
             first: row.started,
             last: row.started,
+            timed: if row.first_token_us.is_some() { answered } else { 0 },
+            first_token_us: of_answered(row.first_token_us),
         }
     }
 
@@ -158,6 +164,8 @@ impl Flow {
         self.largest = self.largest.max(other.largest);
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
+        self.timed += other.timed;
+        self.first_token_us = self.first_token_us.saturating_add(other.first_token_us);
     }
 
     /// `flows` with those of equal keys added up, in the order of their keys.

@@ -220,6 +220,7 @@ fn flows_are_the_sums_of_the_rows(store: &impl Store) -> Result<(), StoreError> 
             portability: (number % 2 == 0).then_some(Portability::Degraded),
             input_tokens: (number % 4 > 0).then_some(number * 700),
             cost_nanodollars: (number % 5 > 0).then_some(3),
+            first_token_us: (number % 7 > 0).then_some(number * 1_000),
             region: None,
             candidates: match number % 3 {
                 0 => Vec::new(),

@@ -1,12 +1,47 @@
-//! A plan in words, for `why`: who is asked and why in this order, who was dropped and for which reason, and what a
-//! name was understood as. Says what `plan` decided and decides nothing itself.
+//! A plan in words, for `why` and `plan`: who is asked and why in this order, who was dropped and for which reason, and
+//! what a name was understood as. Says what `plan` decided and decides nothing itself: every deployment of the fleet
+//! has one fate.
 
 use crate::fleet::{DeploymentIx, Fleet};
 use crate::plan::{Asked, DropReason, Leg, Plan};
+use crate::rules::LastResort;
 use std::collections::BTreeMap;
 
 /// Names listed behind one reason before the rest is only counted.
 const NAMED: usize = 12;
+
+/// What became of a deployment in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It is asked, at this place from 0.
+    Leg(usize),
+    /// It could answer too; enough stand before it.
+    Spare,
+    /// It cannot answer.
+    Dropped(DropReason),
+    /// It was not asked for, or not looked at because enough had been found.
+    Unasked,
+}
+
+/// What became of every deployment, in the fleet's order. `fleet` must be the one that the plan was made with.
+#[must_use]
+pub fn fates(plan: &Plan, fleet: &Fleet) -> Vec<(DeploymentIx, Fate)> {
+    let product = fleet.product(plan.product);
+    let fate = |ix: DeploymentIx| {
+        if let Some(at) = plan.legs.iter().position(|leg| leg.deployment == ix) {
+            return Fate::Leg(at);
+        }
+        if plan.spare.contains(&ix) {
+            return Fate::Spare;
+        }
+        let barred = || {
+            let kept_out = fleet.deployment(ix).house && !product.bends(LastResort::House);
+            product.never(ix).or(kept_out.then_some(DropReason::HouseNotAllowed))
+        };
+        plan.why_dropped(ix).or_else(barred).map_or(Fate::Unasked, Fate::Dropped)
+    };
+    fleet.iter().map(|(ix, _)| (ix, fate(ix))).collect()
+}
 
 /// A plan in words, one line each. `fleet` must be the one that the plan was made with.
 #[must_use]
@@ -27,24 +62,26 @@ pub fn explain(plan: &Plan, fleet: &Fleet) -> Vec<String> {
         lines.push("nobody can answer".to_owned());
     }
     lines.extend(plan.legs.iter().enumerate().map(|(at, leg)| leg_line(at, leg, fleet)));
-    if plan.spare > 0 {
-        lines.push(format!("{} more could answer", plan.spare));
+    if !plan.spare.is_empty() {
+        lines.push(format!("could answer too: {}", named(&plan.spare, fleet)));
     }
     let mut dropped: BTreeMap<DropReason, Vec<DeploymentIx>> = BTreeMap::new();
-    for row in &plan.dropped {
-        dropped.entry(row.reason).or_default().push(row.deployment);
-    }
-    for (ix, _) in fleet.iter() {
-        if let Some(reason) = product.never(ix)
-            && plan.why_dropped(ix).is_none()
-            && !plan.legs.iter().any(|leg| leg.deployment == ix)
-        {
-            dropped.entry(reason).or_default().push(ix);
+    let mut unasked = Vec::new();
+    for (ix, fate) in fates(plan, fleet) {
+        match fate {
+            Fate::Dropped(reason) => dropped.entry(reason).or_default().push(ix),
+            Fate::Unasked => unasked.push(ix),
+            Fate::Leg(_) | Fate::Spare => {}
         }
     }
-    lines.extend(dropped.iter().map(|(reason, who)| dropped_line(*reason, who, fleet)));
-    if plan.unseen > 0 {
-        lines.push(format!("{} were not looked at: enough had been found", plan.unseen));
+    lines.extend(
+        dropped
+            .iter()
+            .map(|(reason, who)| format!("dropped, {} ({}): {}", reason.name(), reason.text(), named(who, fleet))),
+    );
+    if !unasked.is_empty() {
+        let why = if plan.unseen > 0 { "not asked for, or enough had been found" } else { "not asked for" };
+        lines.push(format!("{why}: {}", named(&unasked, fleet)));
     }
     lines
 }
@@ -75,8 +112,8 @@ fn leg_line(at: usize, leg: &Leg, fleet: &Fleet) -> String {
     line
 }
 
-fn dropped_line(reason: DropReason, who: &[DeploymentIx], fleet: &Fleet) -> String {
+fn named(who: &[DeploymentIx], fleet: &Fleet) -> String {
     let names: Vec<String> = who.iter().take(NAMED).map(|ix| format!("`{}`", fleet.deployment(*ix).name)).collect();
     let more = if who.len() > NAMED { format!(" and {} more", who.len() - NAMED) } else { String::new() };
-    format!("dropped, {} ({}): {}{more}", reason.name(), reason.text(), names.join(", "))
+    format!("{}{more}", names.join(", "))
 }

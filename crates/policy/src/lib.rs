@@ -21,8 +21,8 @@ pub mod time;
 pub mod view;
 mod window;
 
-pub use explain::explain;
-pub use fleet::{BuildError, Caps, Deployment, DeploymentIx, Dim, Fleet, FleetSpec, Permit, Product, ProductIx};
+pub use explain::{Fate, explain, fates};
+pub use fleet::{BuildError, Caps, Deployment, DeploymentIx, Dim, Fleet, FleetSpec, Permit, Product, ProductIx, Proof};
 pub use money::NanoUsd;
 pub use plan::{Degraded, DropReason, Dropped, Leg, Plan, PlanInput, Refusal, Warm, plan};
 pub use price::{Counts, Price, Tariff};

@@ -84,6 +84,11 @@ pub trait View {
 
     /// How much `product` may still spend, reservations taken off; `None`: without limit.
     fn money_left(&self, product: ProductIx, wall: Wall) -> Option<NanoUsd>;
+
+    /// How much of the commitment of `deployment`'s contract is not used yet this month.
+    fn prepaid(&self, _deployment: DeploymentIx, _wall: Wall) -> NanoUsd {
+        NanoUsd::ZERO
+    }
 }
 
 /// A view as plain data. What it does not list is fresh, unused and without limit.
@@ -91,15 +96,21 @@ pub trait View {
 pub struct Snapshot {
     /// What is known of deployments, whatever the prompt's size.
     pub live: HashMap<DeploymentIx, Live>,
+    /// The usual time to the first token by size of prompt, where `live` does not say it.
+    pub first_tokens: HashMap<(DeploymentIx, SizeBucket), Duration>,
     /// Use of share caps.
     pub shares: HashMap<(ProductIx, usize), Share>,
     /// Money left.
     pub money: HashMap<ProductIx, NanoUsd>,
+    /// What is left of commitments.
+    pub prepaid: HashMap<DeploymentIx, NanoUsd>,
 }
 
 impl View for Snapshot {
-    fn live(&self, deployment: DeploymentIx, _bucket: SizeBucket, _now: Tick) -> Live {
-        self.live.get(&deployment).copied().unwrap_or(Live::FRESH)
+    fn live(&self, deployment: DeploymentIx, bucket: SizeBucket, _now: Tick) -> Live {
+        let mut live = self.live.get(&deployment).copied().unwrap_or(Live::FRESH);
+        live.first_token = live.first_token.or_else(|| self.first_tokens.get(&(deployment, bucket)).copied());
+        live
     }
 
     fn share(&self, product: ProductIx, cap: usize, _now: Tick) -> Share {
@@ -108,5 +119,9 @@ impl View for Snapshot {
 
     fn money_left(&self, product: ProductIx, _wall: Wall) -> Option<NanoUsd> {
         self.money.get(&product).copied()
+    }
+
+    fn prepaid(&self, deployment: DeploymentIx, _wall: Wall) -> NanoUsd {
+        self.prepaid.get(&deployment).copied().unwrap_or_default()
     }
 }

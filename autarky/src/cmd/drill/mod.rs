@@ -190,7 +190,7 @@ impl Scene {
     }
 
     fn covers(&self) -> anyhow::Result<Vec<insurance::Cover>> {
-        Ok(window::evidence(&wiring::data_folder(&self.checked.server))?.covers)
+        Ok(wiring::evidence::read(&wiring::data_folder(&self.checked.server))?.covers)
     }
 }
 

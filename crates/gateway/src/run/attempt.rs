@@ -10,7 +10,7 @@ use crate::tap::entry::{Chosen, Heard};
 use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody, Timing, Trace};
 use canon::answer::Fold;
 use canon::wire::{Protocol, Seen};
-use canon::{Facets, Fault, FaultKind, Loss, Part, Response, StopReason};
+use canon::{Event, Facets, Fault, FaultKind, Loss, Part, Response, StopReason};
 use futures_util::StreamExt;
 use ledger::{Mode, Name};
 use policy::{Degraded, Leg};
@@ -62,9 +62,19 @@ impl Watched {
         self.heard = heard;
     }
 
+    /// Hears an event of an answer that nobody is told before it is whole.
+    fn hear(&mut self, event: &Event) {
+        let bytes = self.heard.bytes.get_or_insert(0);
+        match event {
+            Event::Delta { text, .. } => *bytes += text.len() as u64,
+            Event::Usage(usage) => self.heard.usage.merge(usage),
+            _ => {}
+        }
+    }
+
     /// The answer has begun.
     fn answered(&mut self, timing: &Timing, losses: &[Loss], facets: &Facets) {
-        self.heard.bytes = Some(0);
+        self.heard.bytes.get_or_insert(0);
         if let Some((entry, flight)) = &mut self.call {
             entry.answered(timing, losses);
             flight.answered(timing, facets);
@@ -172,10 +182,11 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
     let (live, clock) = (&run.setup.live, run.gateway.clock);
     let force = leg.degraded == Some(Degraded::Unhealthy);
     let (fleet, product) = (&*run.setup.fleet, run.product());
-    let flight = match live.begin((fleet, product, &run.levels), &leg, &ask.peek.facets, force, clock) {
+    let mut flight = match live.begin((fleet, product, &run.levels), &leg, &ask.peek.facets, force, clock) {
         Ok(flight) => flight,
         Err(why) => return Tried::NotNow(why),
     };
+    flight.caches(live.caching((fleet, leg.deployment), run.product, ask));
     let (journal, metrics) = (&run.gateway.journal, &run.gateway.metrics);
     let make = || metrics.series(&run.common.product, unit.facts.deployment());
     let Some(series) = run.setup.series.at(run.product, leg.deployment, make) else {
@@ -192,7 +203,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
     let (silence, deadline) = (terms.silence, terms.deadline);
     let mut watched = Watched { call: Some((entry, flight)), place: None, heard: Heard::default(), silence, deadline };
     let answered = match unit.backend.call(ask, terms).await {
-        Ok(reply) => whole_if_wanted(ask, reply, (silence, deadline)).await,
+        Ok(reply) => whole_if_wanted(ask, reply, &mut watched).await,
         Err(fault) => Err(fault),
     };
     match answered {
@@ -216,32 +227,35 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
                 status = fault.status,
                 "an attempt failed: {fault}"
             );
-            drop(watched.fail(&fault, Heard::default()));
+            let heard = std::mem::take(&mut watched.heard);
+            drop(watched.fail(&fault, heard));
             Tried::Failed(fault)
         }
     }
 }
 
 /// Collects events into a whole answer where the client wants one.
-async fn whole_if_wanted(ask: &Ask, reply: Reply, limits: (Duration, Instant)) -> Result<Reply, Fault> {
+async fn whole_if_wanted(ask: &Ask, reply: Reply, watched: &mut Watched) -> Result<Reply, Fault> {
     match reply.body {
         ReplyBody::Events(items) if !ask.peek.stream => {
-            let answer = collect(*items, limits).await?;
+            let answer = collect(*items, watched).await?;
             Ok(Reply { body: ReplyBody::Whole(Box::new(answer)), ..reply })
         }
         body => Ok(Reply { body, ..reply }),
     }
 }
 
-/// Events show life, so silence bounds them here as it does in a stream.
-async fn collect(mut items: Items, (silence, deadline): (Duration, Instant)) -> Result<Response, Fault> {
+/// Events show life, so silence bounds them here as it does in a stream. What was heard is known however it ends.
+async fn collect(mut items: Items, watched: &mut Watched) -> Result<Response, Fault> {
     let mut fold = Fold::default();
     for event in &items.first {
         fold.event(event);
+        watched.hear(event);
     }
     let mut next = async || items.rest.next().await.transpose();
-    while let Some(event) = in_time(silence, deadline, next()).await? {
+    while let Some(event) = in_time(watched.silence, watched.deadline, next()).await? {
         fold.event(&event);
+        watched.hear(&event);
     }
     fold.into_response().ok_or_else(|| Fault::provider(FaultKind::Cut, "the answer ended before it was complete"))
 }

@@ -2,7 +2,9 @@
 //! limits and budgets, on virtual time, against backends whose delays and faults a seed decides. A seed that fails
 //! fails again. `AUTARKY_SCHEDULES` says how many schedules are tried.
 
-use super::live::LiveView;
+mod money;
+
+use super::live::{Levels, LiveView};
 use super::{Carry, Run};
 use crate::access::Access;
 use crate::clock::{self, Clock};
@@ -19,8 +21,9 @@ use canon::{Event, Fault, FaultKind, Head, Loss, Part, StopReason, Usage};
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use ledger::{Journal, JournalOptions, KeyRing, Name, RequestId};
+use policy::plan::Refusal;
 use policy::rules::{BudgetRules, Hedging, Limits, Retries, Rules, Takeovers, Timeouts};
-use policy::{Deployment, Fleet, FleetSpec, NanoUsd, PlanInput, Price, ProductIx, View, Wall};
+use policy::{Deployment, Fleet, FleetSpec, NanoUsd, Plan, PlanInput, Price, ProductIx, View, Wall};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -277,25 +280,39 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
     let rules = setup.fleet.product(ProductIx(0)).rules();
     ask.in_events = rules.takeover.on && rules.takeover.hold_back;
     let ask = Arc::new(ask);
-    let input = PlanInput {
+    let levels = setup.live.levels(ProductIx(0), None, None);
+    let plan = match chosen((gateway, setup, &levels), &ask, dice.below(u64::MAX)) {
+        Ok(plan) => plan,
+        Err(refusal) => return format!("{number}: refused, {}", refusal.fault.kind.name()),
+    };
+    let run = Arc::new(run_of((gateway, setup, &levels), &ask, number));
+    let leaves = dice.one_in(6).then(|| Duration::from_millis(dice.below(4_000)));
+    let answered = tokio::time::timeout(DEADLINE + SLACK, heard(run, &plan, leaves));
+    let heard = answered.await.unwrap_or_else(|_| panic!("request {number} is stuck"));
+    judge(&heard, &expected(&question), &ask);
+    format!("{number}: {heard}")
+}
+
+/// Whom the plan asks, as things are now.
+fn chosen((gateway, setup, levels): (&Gateway, &Setup, &Levels), ask: &Ask, chance: u64) -> Result<Plan, Box<Refusal>> {
+    policy::plan(&PlanInput {
         facets: &ask.peek.facets,
         model: "auto",
         product: setup.fleet.product(ProductIx(0)),
         fleet: &setup.fleet,
-        view: &*setup.live,
+        view: &setup.live.seen_by(levels),
         now: gateway.clock.tick(),
         wall: clock::wall(),
-        chance: dice.below(u64::MAX),
+        chance,
         dialect: None,
         permit: None,
         exclude: &[],
         warm: None,
         bound: None,
-    };
-    let plan = match policy::plan(&input) {
-        Ok(plan) => plan,
-        Err(refusal) => return format!("{number}: refused, {}", refusal.fault.kind.name()),
-    };
+    })
+}
+
+fn run_of((gateway, setup, levels): (&Arc<Gateway>, &Arc<Setup>, &Levels), ask: &Arc<Ask>, number: u64) -> Run {
     let common = Common {
         id: RequestId::new(number, u128::from(number)),
         product: Name::from("product"),
@@ -311,20 +328,9 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
         part: None,
     };
     let (gateway, setup) = (Arc::clone(gateway), Arc::clone(setup));
-    let run = Run {
-        gateway,
-        levels: setup.live.levels(ProductIx(0), None, None),
-        setup,
-        product: ProductIx(0),
-        ask: Arc::clone(&ask),
-        common,
-        deadline: clock::now() + DEADLINE,
-    };
-    let leaves = dice.one_in(6).then(|| Duration::from_millis(dice.below(4_000)));
-    let answered = tokio::time::timeout(DEADLINE + SLACK, heard(Arc::new(run), &plan, leaves));
-    let heard = answered.await.unwrap_or_else(|_| panic!("request {number} is stuck"));
-    judge(&heard, &expected(&question), &ask);
-    format!("{number}: {heard}")
+    let levels = levels.clone();
+    let (ask, deadline) = (Arc::clone(ask), clock::now() + DEADLINE);
+    Run { gateway, levels, setup, product: ProductIx(0), ask, common, deadline }
 }
 
 /// What the client hears, as text; it may leave before the end.

@@ -140,19 +140,20 @@ async fn carry(
 }
 
 fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {
+    let now = gateway.clock.tick();
     let input = PlanInput {
         facets: &ask.peek.facets,
         model: ask.peek.model.as_deref().unwrap_or_default(),
         product: setup.fleet.product(caller.product),
         fleet: &setup.fleet,
         view: &setup.live.seen_by(&caller.levels),
-        now: gateway.clock.tick(),
+        now,
         wall,
         chance: fastrand::u64(..),
         dialect: Some(ask.dialect.id()),
         permit: caller.permit.as_deref(),
         exclude: &[],
-        warm: None,
+        warm: setup.live.warm(caller.product, ask, now),
         bound: None,
     };
     policy::plan(&input).map_err(|refusal| refusal.fault)
@@ -167,6 +168,8 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
         dropped: None,
         score: Some(f64::from(leg.score)),
     });
+    // Neither dropped nor scored: it could answer too.
+    let spare = plan.spare.iter().map(|ix| Candidate { deployment: name(*ix), dropped: None, score: None });
     let dropped = plan.dropped.iter().map(|dropped| Candidate {
         deployment: name(dropped.deployment),
         dropped: Some(Name::from(dropped.reason.name())),
@@ -180,7 +183,7 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
         dialect: Name::from(ask.dialect.id().name()),
         model: ask.peek.model.as_deref().map(Name::from),
         policy: setup.policy_version.clone(),
-        candidates: legs.chain(dropped).collect(),
+        candidates: legs.chain(spare).chain(dropped).collect(),
         stream: ask.peek.stream,
         locked_by: ask.peek.facets.state.then(|| Name::from("stored state")),
         input_tokens: Some(ask.peek.facets.input_tokens),

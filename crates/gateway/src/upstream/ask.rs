@@ -6,7 +6,11 @@ use canon::request::State;
 use canon::wire::{Dialect, Params};
 use canon::{Fault, FaultKind, Peek, Recall, Request};
 use http::HeaderMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
+
+/// The shortest beginning of a body that is worth a cache, in bytes.
+const CACHED: usize = 4_096;
 
 /// One client request.
 pub struct Ask {
@@ -105,6 +109,15 @@ impl Ask {
             rewritten: self.rewritten,
             canon: self.canon.clone(),
         }
+    }
+
+    /// What the body begins with, hashed: the next turn of a conversation begins with the same. `None`: it is shorter
+    /// than anything that providers cache (about a thousand tokens).
+    #[must_use]
+    pub fn beginning(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(self.body.get(..CACHED)?);
+        Some(hasher.finish())
     }
 
     /// Whether the body as it came says what is asked.

@@ -177,6 +177,8 @@ impl Call {
             largest: self.input,
             first: self.started,
             last: self.started,
+            timed: 0,
+            first_token_us: 0,
         }
     }
 }

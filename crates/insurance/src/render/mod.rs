@@ -16,7 +16,7 @@ pub use html::{end, html, note, page, safe, table};
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};
 pub use text::text;
-pub use whatif::{board_html, board_text, whatif_html, whatif_text};
+pub use whatif::{board_html, board_text, diff_text, whatif_html, whatif_text};
 
 use crate::exposure::{Concentration, Exposure, Level, Row, Survival};
 use crate::node::{Kind, Node};

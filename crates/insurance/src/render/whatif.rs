@@ -2,7 +2,7 @@
 
 use super::html::{end, note, page, safe, table};
 use super::{UNKNOWN, aligned, count, cut, part, percent};
-use crate::whatif::{Board, Figure, Line, MUCH, PartyShift, Rests, WhatIf};
+use crate::whatif::{Board, Figure, Line, MUCH, PartyShift, Rests, ShareOf, WhatIf};
 use std::fmt::Write;
 
 /// Lines of a list.
@@ -22,6 +22,7 @@ enum Unit {
     Share,
     Dollars,
     Quality,
+    Seconds,
 }
 
 impl Unit {
@@ -30,6 +31,7 @@ impl Unit {
             Self::Share => format!("{:.1} %", value * 100.0),
             Self::Dollars => format!("${value:.2}"),
             Self::Quality => format!("{value:.3}"),
+            Self::Seconds => format!("{value:.2} s"),
         }
     }
 
@@ -70,16 +72,20 @@ fn product(line: &Line) -> &str {
 }
 
 /// Name, before, after and basis of every figure of `line`.
-fn figures(line: &Line) -> [(&'static str, String, String, String); 3] {
+fn figures(line: &Line) -> Vec<(&'static str, String, String, String)> {
     let all = Figure { value: (line.requests > 0).then_some(1.0), ..Figure::default() };
     let row = |name, unit: Unit, before: &Figure, after: &Figure| {
         (name, unit.figure(before), unit.figure(after), basis(&after.rests))
     };
-    [
+    let mut rows = vec![
         row("answered", Unit::Share, &all, &line.answered),
         row("cost", Unit::Dollars, &line.cost_before, &line.cost),
         row("quality", Unit::Quality, &line.quality_before, &line.quality),
-    ]
+    ];
+    if line.first_token_before.value.is_some() {
+        rows.push(row("first token", Unit::Seconds, &line.first_token_before, &line.first_token));
+    }
+    rows
 }
 
 fn fate(line: &Line) -> String {
@@ -106,10 +112,25 @@ fn party(shift: &PartyShift) -> [String; 3] {
     ]
 }
 
+/// A deployment's requests, before and after.
+fn share(one: &ShareOf, requests: u64) -> Vec<String> {
+    let name = one.deployment.as_deref().unwrap_or("nobody known");
+    vec![name.to_owned(), part(one.before, requests), "→".to_owned(), part(one.after, requests)]
+}
+
+/// What another configuration would do, for a terminal.
+#[must_use]
+pub fn diff_text(report: &WhatIf) -> String {
+    outcome(format!("with {}: {}", report.name, report.about), report)
+}
+
 /// The outcome for a terminal.
 #[must_use]
 pub fn whatif_text(report: &WhatIf) -> String {
-    let mut text = headline(report);
+    outcome(headline(report), report)
+}
+
+fn outcome(mut text: String, report: &WhatIf) -> String {
     let _ = write!(
         text,
         "\nplayed on {} over {} recorded requests of {:.1} days",
@@ -127,7 +148,9 @@ pub fn whatif_text(report: &WhatIf) -> String {
             let _ = write!(text, "\n  … and {left_out} more");
         }
     }
-    for line in std::iter::once(&report.total).chain(&report.products) {
+    // One product is all of them.
+    let total = std::iter::once(&report.total).filter(|_| report.products.len() != 1);
+    for line in total.chain(&report.products) {
         let _ = write!(text, "\n\n{}  [{} requests: {}]", product(line), count(line.requests), fate(line));
         let rows: Vec<Vec<String>> = figures(line)
             .into_iter()
@@ -138,6 +161,14 @@ pub fn whatif_text(report: &WhatIf) -> String {
         for row in aligned(&rows, &[]) {
             let _ = write!(text, "\n  {row}");
         }
+    }
+    text.push_str("\n\nSHARES  [ledger → estimate]");
+    let (shown, left_out) = cut(&report.shares, LINES);
+    for row in aligned(&shown.iter().map(|one| share(one, report.total.requests)).collect::<Vec<_>>(), &[]) {
+        let _ = write!(text, "\n  {row}");
+    }
+    if left_out > 0 {
+        let _ = write!(text, "\n  … and {left_out} more");
     }
     text.push_str("\n\nDEPENDENCE  [ledger → estimate]");
     let rows: Vec<Vec<String>> = report

@@ -9,7 +9,7 @@ use crate::node::Kind;
 use crate::{Basis, Day};
 use ledger::flow::Flow;
 use ledger::record::Name;
-use policy::{Deployment, DeploymentIx, Fleet, NanoUsd, Price};
+use policy::{Counts, Deployment, DeploymentIx, Fleet, NanoUsd, Price};
 use std::collections::BTreeMap;
 
 /// Answers after which a deployment's usual number of tokens is believed.
@@ -24,6 +24,9 @@ pub(super) struct Value {
     pub(super) doubt: Option<Doubt>,
 }
 
+/// First tokens that were recorded: deployment, size of prompt; how many, microseconds.
+type Times = BTreeMap<(Name, Option<u8>), (u64, f64)>;
+
 /// Tokens per answer that were recorded: product, class, deployment.
 type Usual = BTreeMap<(Option<Name>, Option<Name>, Name), (u64, f64, f64)>;
 
@@ -32,6 +35,7 @@ pub(super) struct Worth<'a> {
     evidence: Index<'a>,
     day: Day,
     usual: Usual,
+    times: Times,
 }
 
 /// A move of requests from one deployment to another.
@@ -54,7 +58,31 @@ impl<'a> Worth<'a> {
             let sum = usual.entry((flow.key.product.clone(), flow.key.class.clone(), deployment)).or_default();
             *sum = (sum.0 + counted, sum.1 + flow.input as f64, sum.2 + flow.output as f64);
         }
-        Self { evidence: Index::of(evidence), day, usual }
+        let mut times = Times::new();
+        for flow in flows.iter().filter(|flow| flow.timed > 0) {
+            let Some(deployment) = flow.key.deployment.clone() else { continue };
+            let sum = times.entry((deployment, flow.key.size)).or_default();
+            *sum = (sum.0 + flow.timed, sum.1 + flow.first_token_us as f64);
+        }
+        Self { evidence: Index::of(evidence), day, usual, times }
+    }
+
+    /// How long `deployment` usually took to its first token for prompts of `size`, in seconds; `None`: nobody knows.
+    pub(super) fn first_token(&self, deployment: &str, size: Option<u8>) -> Option<f64> {
+        let (timed, micros) = self.times.get(&(Name::from(deployment), size))?;
+        Some(micros / *timed as f64 / 1e6)
+    }
+
+    /// The cost of the same requests at the same deployment, by the price that another configuration states.
+    pub(super) fn restated(&self, flow: &Flow, share: f64, (was, is): (&Deployment, &Deployment)) -> Option<Value> {
+        let recorded = (flow.unpriced == 0).then_some(flow.cost_nanodollars as f64 * share);
+        if was.price == is.price && was.model == is.model {
+            return recorded.map(|value| Value { value, basis: Basis::Ledger, doubt: None });
+        }
+        let usual = flow.input.checked_div(flow.answered).unwrap_or(0);
+        let price = is.price.as_ref().filter(|_| flow.uncounted == 0)?.at(self.day.wall(), usual, None);
+        let counts = Counts { input: flow.input, cache_read: flow.cached, output: flow.output, ..Counts::default() };
+        Some(Value { value: price.cost(&counts).0 as f64 * share, basis: Basis::Estimate, doubt: None })
     }
 
     /// The cost of moved requests in nano-dollars; `None`: unknown.

@@ -17,6 +17,7 @@ use crate::Day;
 use crate::cover::Evidence;
 use crate::exposure::Inputs;
 use crate::node::{Kind, NoNode};
+use crate::register::Register;
 use ledger::record::Name;
 use policy::Fleet;
 use policy::rules::Rules;
@@ -77,6 +78,8 @@ pub struct WhatIf {
     pub total: Line,
     /// Product by product, the most requests first.
     pub products: Vec<Line>,
+    /// Who answers, before and after, the most requests first.
+    pub shares: Vec<ShareOf>,
     /// The largest parties before and after.
     pub parties: Vec<PartyShift>,
     /// Moves whose cost is unknown because nobody measured a ratio of tokens: from, to, requests.
@@ -110,6 +113,21 @@ pub struct Line {
     pub quality_before: Figure,
     /// Mean quality of answers under the scenario.
     pub quality: Figure,
+    /// Mean time to the first token today, in seconds.
+    pub first_token_before: Figure,
+    /// Mean time to the first token under the scenario, in seconds.
+    pub first_token: Figure,
+}
+
+/// Requests that a deployment answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShareOf {
+    /// The deployment; `None`: the source does not say, or nobody answers.
+    pub deployment: Option<Name>,
+    /// Requests today.
+    pub before: u64,
+    /// Requests under the scenario.
+    pub after: u64,
 }
 
 /// Who is the largest of a kind, before and after.
@@ -138,6 +156,27 @@ pub fn whatif(
     scenario: &Scenario,
 ) -> Result<WhatIf, WhatIfError> {
     played(inputs, fleet, evidence, scenario, |_| ())
+}
+
+/// What the rules and deployments of `other` would do with the recorded traffic of `fleet`. `register` is the one of
+/// `other`; `name` is what the report calls it.
+///
+/// # Errors
+/// The two cannot be laid side by side: a name that stands for a deployment in one of them stands for something else in
+/// the other.
+pub fn diff(
+    inputs: &Inputs<'_>,
+    fleet: &Fleet,
+    (name, other, register): (&str, &Fleet, &Register),
+    evidence: &Evidence,
+) -> Result<WhatIf, WhatIfError> {
+    let today = World::today(fleet, inputs, |_| ())?;
+    let then = World::other(fleet, other, &Inputs { register, ..*inputs })?;
+    let about = format!("its rules and deployments, on what was recorded under version {:012x}", fleet.version() >> 16);
+    let scenario = Scenario { name: name.to_owned(), about, ..Scenario::default() };
+    let mut walk = Walk::new(inputs, evidence, &scenario, (&today, &then));
+    walk.all();
+    Ok(walk.result())
 }
 
 /// Plays `scenario` with `change` made to every product's rules.

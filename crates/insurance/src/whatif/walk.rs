@@ -4,17 +4,18 @@ use super::cost::{Move, PARTIES, Value, Worth, unchanged};
 use super::figure::{Doubt, Sum};
 use super::scenario::Scenario;
 use super::world::World;
-use super::{Line, PartyShift, WhatIf};
+use super::{Line, PartyShift, ShareOf, WhatIf};
 use crate::cover::{Evidence, Verdict};
 use crate::exposure::answers::{Moment, Question, ask};
 use crate::exposure::demand::{facts, purpose};
 use crate::exposure::{Inputs, Level, answers::level};
 use crate::node::Kind;
 use crate::{Basis, Day};
-use ledger::flow::Flow;
+use ledger::flow::{Flow, SIZES};
 use ledger::record::{Name, Portability};
-use policy::{Degraded, DeploymentIx, Fleet, Leg, ProductIx, Share, Snapshot};
+use policy::{Degraded, DeploymentIx, Fleet, Leg, ProductIx, Share, SizeBucket, Snapshot};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Into how many portions alike requests are cut: share caps and chance may send them to different deployments.
 const PORTIONS: u64 = 50;
@@ -49,6 +50,8 @@ struct Tally {
     cost: Sum,
     quality_before: Sum,
     quality: Sum,
+    first_token_before: Sum,
+    first_token: Sum,
 }
 
 pub(super) struct Walk<'a> {
@@ -63,6 +66,7 @@ pub(super) struct Walk<'a> {
     total: Tally,
     products: BTreeMap<Option<Name>, Tally>,
     parties: BTreeMap<(Kind, Option<Name>), (u64, u64)>,
+    shares: BTreeMap<Option<Name>, (u64, u64)>,
     unmeasured: BTreeMap<(Name, Name), u64>,
     refused_at_home: u64,
 }
@@ -84,6 +88,7 @@ impl<'a> Walk<'a> {
         (today, then): (&'a World, &'a World),
     ) -> Self {
         let list = |world: &World| world.gone.iter().map(|(ix, _)| *ix).collect();
+        let worth = Worth::new(inputs.flows, evidence, inputs.day);
         Self {
             inputs,
             scenario,
@@ -91,11 +96,12 @@ impl<'a> Walk<'a> {
             then,
             gone_today: list(today),
             gone_then: list(then),
-            worth: Worth::new(inputs.flows, evidence, inputs.day),
-            views: (Snapshot::default(), Snapshot::default()),
+            views: (seen(&worth, today), seen(&worth, then)),
+            worth,
             total: Tally::default(),
             products: BTreeMap::new(),
             parties: BTreeMap::new(),
+            shares: BTreeMap::new(),
             unmeasured: BTreeMap::new(),
             refused_at_home: 0,
         }
@@ -225,8 +231,8 @@ impl<'a> Walk<'a> {
         if let (Some(to), None, Some(from)) = (change.to, change.cost, from)
             && matches!(fate, Fate::Moves { .. })
         {
-            let name = |ix| Name::from(self.then.fleet(None).deployment(ix).name.as_str());
-            *self.unmeasured.entry((name(from), name(to))).or_default() += requests;
+            let name = |world: &World, ix| Name::from(world.fleet(None).deployment(ix).name.as_str());
+            *self.unmeasured.entry((name(self.today, from), name(self.then, to))).or_default() += requests;
         }
         self.share(flow, requests, fate);
     }
@@ -238,20 +244,42 @@ impl<'a> Walk<'a> {
         let recorded = (flow.unpriced == 0).then_some(flow.cost_nanodollars as f64 * share);
         let before = from.and_then(|ix| self.worth.quality(self.today, flow, ix));
         let ledger = |value| Value { value, basis: Basis::Ledger, doubt: None };
-        let mut change = Change { fate, basis: None, to: None, recorded, cost: None, before, quality: None };
+        let took = (flow.timed > 0).then(|| flow.first_token_us as f64 / flow.timed as f64 / 1e6);
+        let first_token_before = took.map(ledger);
+        let mut change = Change {
+            fate,
+            basis: None,
+            to: None,
+            recorded,
+            cost: None,
+            before,
+            quality: None,
+            first_token_before,
+            first_token: None,
+        };
         match fate {
+            Fate::Stays if self.then.restated && from.is_some() => {
+                let pair = from.map(|ix| (self.today.fleet(None).deployment(ix), self.then.fleet(None).deployment(ix)));
+                change.cost = pair.and_then(|pair| self.worth.restated(flow, share, pair));
+                change.basis = Some(Basis::Ledger);
+                change.quality = from.and_then(|ix| self.worth.quality(self.then, flow, ix));
+                change.first_token = first_token_before;
+            }
             Fate::Stays => {
                 let factor = from.and_then(|ix| self.then.factors.get(ix.index())).copied().unwrap_or(1.0);
                 let basis = if unchanged(factor) { Basis::Ledger } else { Basis::Assumed };
                 change.cost = recorded.map(|cost| Value { basis, ..ledger(cost * factor) });
                 change.basis = Some(Basis::Ledger);
                 change.quality = from.and_then(|ix| self.worth.quality(self.then, flow, ix));
+                change.first_token = first_token_before;
             }
             Fate::Moves { to, supposed, .. } => {
                 let of = from.map(|ix| self.today.fleet(None).deployment(ix));
                 change.to = Some(to);
                 change.cost = self.worth.moved(self.then, self.scenario, Move { flow, share, from: of, to });
                 change.quality = self.worth.quality(self.then, flow, to);
+                let usual = self.worth.first_token(&self.then.fleet(None).deployment(to).name, flow.key.size);
+                change.first_token = usual.map(|value| Value { value, basis: Basis::Estimate, doubt: None });
                 change.basis = Some(match self.verdict(flow, from, to) {
                     Verdict::Covered => Basis::Cover,
                     _ if supposed => Basis::Assumed,
@@ -269,6 +297,13 @@ impl<'a> Walk<'a> {
 
     fn share(&mut self, flow: &Flow, requests: u64, fate: Fate) {
         let fleet = self.then.fleet(None);
+        let by = match fate {
+            Fate::Moves { to, .. } => Some(Name::from(fleet.deployment(to).name.as_str())),
+            Fate::Nothing => None,
+            Fate::Stays | Fate::Unknown => flow.key.deployment.clone(),
+        };
+        self.shares.entry(flow.key.deployment.clone()).or_default().0 += requests;
+        self.shares.entry(by).or_default().1 += requests;
         let recorded = facts(&flow.key, Some(self.today.fleet(None)));
         for kind in PARTIES {
             let was = recorded.iter().find(|(of, _)| *of == kind).map(|(_, name)| name.clone());
@@ -290,8 +325,16 @@ impl<'a> Walk<'a> {
         let figures = [("answered share", &total.answered), ("cost", &total.cost), ("quality", &total.quality)];
         let most = figures.iter().max_by(|a, b| a.1.rests.assumed.total_cmp(&b.1.rests.assumed));
         let assumed = most.map(|(name, figure)| (*name, figure.rests.assumed)).filter(|(_, share)| *share > 0.0);
-        let gone =
-            self.then.gone.iter().map(|(ix, why)| (Name::from(fleet.deployment(*ix).name.as_str()), why.clone()));
+        let known = |ix: policy::DeploymentIx| self.today.fleet(None).deployments().get(ix.index());
+        let name = |ix: policy::DeploymentIx| known(ix).unwrap_or_else(|| fleet.deployment(ix)).name.as_str();
+        let gone = self.then.gone.iter().map(|(ix, why)| (Name::from(name(*ix)), why.clone()));
+        let share = |(name, both): (&Option<Name>, &(u64, u64))| ShareOf {
+            deployment: name.clone(),
+            before: both.0,
+            after: both.1,
+        };
+        let mut shares: Vec<ShareOf> = self.shares.iter().map(share).collect();
+        shares.sort_by_key(|one| std::cmp::Reverse(one.before.max(one.after)));
         let first = self.inputs.flows.iter().map(|flow| flow.first).min();
         let last = self.inputs.flows.iter().map(|flow| flow.last).max();
         let span = first.zip(last).map_or(0, |(first, last)| last.saturating_sub(first));
@@ -305,6 +348,7 @@ impl<'a> Walk<'a> {
             days: (span as f64 / 86_400e6).max(1.0),
             assumed,
             gone: gone.collect(),
+            shares,
             parties: PARTIES.map(|kind| self.shift(kind)).to_vec(),
             unmeasured,
             notes: self.notes(&total),
@@ -351,12 +395,25 @@ impl<'a> Walk<'a> {
             notes.push(format!("our own models cannot take {} of the requests given to them", self.refused_at_home));
         }
         notes.push(
-            "everyone who is not gone is taken to be well and to have room; latency, limits, budgets, commitments and the \
-             cost of our own machines are not computed"
+            "everyone who is not gone is taken to be well, to have room and to be as fast as was recorded; limits, budgets, \
+             commitments and the cost of our own machines are not computed"
                 .to_owned(),
         );
         notes
     }
+}
+
+/// A view in which everyone is well and as fast as was recorded.
+fn seen(worth: &Worth<'_>, world: &World) -> Snapshot {
+    let sizes = (0_u8..).zip([0].into_iter().chain(SIZES));
+    let known = |(ix, one): (DeploymentIx, &policy::Deployment)| {
+        let took = |(size, tokens)| {
+            let seconds = worth.first_token(&one.name, Some(size))?;
+            Some(((ix, SizeBucket::of(tokens)), Duration::from_secs_f64(seconds)))
+        };
+        sizes.clone().filter_map(took).collect::<Vec<_>>()
+    };
+    Snapshot { first_tokens: world.fleet(None).iter().flat_map(known).collect(), ..Snapshot::default() }
 }
 
 /// Counts answers for the share caps of `product`.
@@ -379,6 +436,8 @@ struct Change {
     cost: Option<Value>,
     before: Option<Value>,
     quality: Option<Value>,
+    first_token_before: Option<Value>,
+    first_token: Option<Value>,
 }
 
 impl Change {
@@ -402,8 +461,10 @@ impl Change {
         }
         sum(&mut tally.cost, self.cost, 1e-9, weight);
         sum(&mut tally.quality_before, self.before, weight, weight);
+        sum(&mut tally.first_token_before, self.first_token_before, weight, weight);
         if answered {
             sum(&mut tally.quality, self.quality, weight, weight);
+            sum(&mut tally.first_token, self.first_token, weight, weight);
         }
     }
 }
@@ -429,5 +490,7 @@ fn line(product: Option<Name>, tally: &Tally) -> Line {
         cost: tally.cost.figure(false),
         quality_before: tally.quality_before.figure(true),
         quality: tally.quality.figure(true),
+        first_token_before: tally.first_token_before.figure(true),
+        first_token: tally.first_token.figure(true),
     }
 }

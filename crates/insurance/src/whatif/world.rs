@@ -2,6 +2,7 @@
 
 use super::WhatIfError;
 use super::scenario::{Names, Scenario};
+use crate::cover;
 use crate::exposure::Inputs;
 use crate::node::{Kind, Node};
 use crate::register::{facts_of, is_house};
@@ -27,6 +28,8 @@ pub(super) struct World {
     pub(super) wall: Wall,
     /// What our own models take: product, class (`None`: all), the deployment.
     pub(super) house: Vec<(Option<Name>, Option<Name>, DeploymentIx)>,
+    /// Whether prices are what another configuration states, and not the recorded ones times a factor.
+    pub(super) restated: bool,
     /// Supposed qualities: whose, in which class (`None`: all), by how much.
     deltas: Vec<(DeploymentIx, Option<Name>, f64)>,
 }
@@ -59,7 +62,7 @@ impl World {
                     *quality = quality.map(|quality| (quality + delta).clamp(0.0, 1.0));
                 }
             }
-            Fleet::build(spec).map_err(|errors| WhatIfError::Rules(errors.iter().map(ToString::to_string).collect()))
+            built(spec, inputs)
         };
         let classes: BTreeSet<Name> = deltas.iter().filter_map(|(_, class, _)| class.clone()).collect();
         let by_class = classes.into_iter().map(|class| Ok((class.clone(), at(Some(&class))?)));
@@ -73,10 +76,45 @@ impl World {
             added,
             wall: day.wall(),
             house: Vec::new(),
+            restated: false,
             deltas,
         };
         world.gone = world.gone(inputs, scenario, names)?;
         world.house = house(&spec, scenario)?;
+        Ok(world)
+    }
+
+    /// The company of another configuration: today's deployments stand first and in their order, as `other` describes
+    /// them; those that it has no more cannot be asked.
+    pub(super) fn other(fleet: &Fleet, other: &Fleet, inputs: &Inputs<'_>) -> Result<Self, WhatIfError> {
+        let mut spec = other.spec();
+        let mut theirs = std::mem::take(&mut spec.deployments);
+        let mut removed = Vec::new();
+        for (ix, one) in fleet.iter() {
+            let at = theirs.iter().position(|other| other.name == one.name);
+            spec.deployments.push(at.map(|at| theirs.remove(at)).unwrap_or_else(|| {
+                removed.push((ix, "it is not in the other file".to_owned()));
+                // Nobody can ask for it by name any more.
+                let name = format!("{} (gone)", one.name);
+                Deployment { model: name.clone(), name, ..one.clone() }
+            }));
+        }
+        spec.deployments.append(&mut theirs);
+        let factors = vec![1.0; spec.deployments.len()];
+        let fleet = built(spec, inputs)?;
+        let mut world = Self {
+            fleet,
+            by_class: BTreeMap::new(),
+            gone: Vec::new(),
+            factors,
+            added: BTreeSet::new(),
+            wall: inputs.day.wall(),
+            house: Vec::new(),
+            restated: true,
+            deltas: Vec::new(),
+        };
+        world.gone = world.gone(inputs, &Scenario::default(), &Names::new(&[], &world.fleet))?;
+        world.gone.extend(removed);
         Ok(world)
     }
 
@@ -133,6 +171,15 @@ impl World {
         };
         Ok(self.fleet.iter().filter_map(why).collect())
     }
+}
+
+/// The fleet of `spec`, with what is proven.
+fn built(spec: FleetSpec, inputs: &Inputs<'_>) -> Result<Fleet, WhatIfError> {
+    let fleet = Fleet::build(spec);
+    let mut fleet = fleet.map_err(|errors| WhatIfError::Rules(errors.iter().map(ToString::to_string).collect()))?;
+    let proofs = cover::proofs(inputs.covers, &fleet);
+    fleet.prove(proofs);
+    Ok(fleet)
 }
 
 /// The deployments that `text` means: `"*"` or a node.

@@ -44,7 +44,8 @@ static HEAD: LazyLock<String> = LazyLock::new(|| {
          COALESCE(SUM(output_tokens) FILTER (WHERE outcome = 'ok'), 0), \
          COUNT(*) FILTER (WHERE outcome = 'ok' AND (input_tokens IS NULL OR output_tokens IS NULL)), \
          COALESCE(SUM(cost_nanodollars), 0), COUNT(*) FILTER (WHERE outcome = 'ok' AND cost_nanodollars IS NULL), \
-         MAX(input_tokens), MIN(started), MAX(started) FROM attempts",
+         MAX(input_tokens), MIN(started), MAX(started), COUNT(first_token_us) FILTER (WHERE outcome = 'ok'), \
+         COALESCE(SUM(first_token_us) FILTER (WHERE outcome = 'ok'), 0) FROM attempts",
         NAMES.join(", "),
         sizes.join(" + "),
         lacks.join(" | "),
@@ -105,5 +106,7 @@ fn flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
         largest: row.get(26)?,
         first: row.get(27)?,
         last: row.get(28)?,
+        timed: row.get(29)?,
+        first_token_us: row.get(30)?,
     })
 }

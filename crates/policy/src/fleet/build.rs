@@ -142,6 +142,7 @@ fn lean(deployment: &Deployment, wires: &[WireId], spaces: &[&str], unknown_pric
             .and_then(|name| spaces.binary_search(&name).ok())
             .map_or(0, |at| u32::try_from(at + 1).unwrap_or(u32::MAX)),
         house: deployment.house,
+        committed: deployment.commitment.is_some(),
     }
 }
 
@@ -208,6 +209,9 @@ impl Check<'_> {
 
     fn product(&mut self, ix: ProductIx, rules: Rules) -> Product {
         self.numbers(&rules);
+        for party in &rules.needs.parties_forbidden {
+            self.party("needs.parties_forbidden", party);
+        }
         let caps = self.caps(&rules);
         let survive = self.survive(&rules);
         let floor = self.floor(&rules);
@@ -230,6 +234,7 @@ impl Check<'_> {
                         let counted = cap.dim.of(deployment) == Some(cap.party.as_str());
                         mask | u32::from(counted) << at
                     }),
+                    proven: None,
                 }
             })
             .collect();
@@ -362,6 +367,7 @@ impl Check<'_> {
         let connect = rules.timeouts.connect_ms > 0 && rules.timeouts.connect() <= Timeouts::MOST_CONNECT;
         let rows = [
             ("cover.share", share(rules.cover.share), "a share between 0 and 1"),
+            ("standby", (0.0..=0.5).contains(&rules.standby), "a share between 0 and 0.5"),
             ("slo.error_rate", rules.slo.error_rate.is_none_or(share), "a share between 0 and 1"),
             ("floor.margin", rules.floor.as_ref().is_none_or(|floor| share(floor.margin)), "between 0 and 1"),
             ("hedge.share", (0.0..=0.5).contains(&rules.hedge.share), "a share between 0 and 0.5"),

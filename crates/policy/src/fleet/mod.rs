@@ -7,9 +7,11 @@ mod product;
 
 pub use build::{BuildError, FleetSpec};
 pub use caps::{Cap, Caps};
+use product::Proven;
 pub(crate) use product::Standing;
 pub use product::{Product, Ranked, ShareCap, Survive};
 
+use crate::money::NanoUsd;
 use crate::price::{Price, Tariff};
 use crate::rules::{DataTerm, Limits};
 use crate::time::Wall;
@@ -86,10 +88,21 @@ pub struct Deployment {
     pub retires_warns: bool,
     /// What the contract promises about data.
     pub data: Vec<DataTerm>,
+    /// What the contract makes us pay in any case.
+    pub commitment: Option<Commitment>,
     /// Its place in the preferred order; equal numbers share the load by headroom.
     pub order: u32,
     /// Whether it is the embedded house model: in our own process, free, and the last resort.
     pub house: bool,
+}
+
+/// Money that is paid to a contract's party whether it is used or not: while some of it is left, using it costs nothing more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commitment {
+    /// The contract, which several deployments may share.
+    pub contract: Arc<str>,
+    /// In a calendar month (UTC).
+    pub month: NanoUsd,
 }
 
 /// A property of deployments by which traffic can depend on a party.
@@ -186,6 +199,8 @@ pub(crate) struct Lean {
     /// The space that its vectors lie in; 0: it makes none, it converses.
     pub(crate) space: u32,
     pub(crate) house: bool,
+    /// Whether its contract has a commitment.
+    pub(crate) committed: bool,
 }
 
 /// Every deployment and product of one configuration.
@@ -210,6 +225,21 @@ impl Fleet {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Takes over what was shown by comparing deployments with a product's `floor.against`, in the place of what was
+    /// shown before; what speaks of no product or deployment of this fleet is left out.
+    pub fn prove<'p>(&mut self, proofs: impl IntoIterator<Item = Proof<'p>>) {
+        let standings = self.products.iter_mut().flat_map(|product| product.standing.iter_mut());
+        standings.for_each(|standing| standing.proven = None);
+        for proof in proofs {
+            let Some(ix) = self.deployment_named(proof.deployment) else { continue };
+            let Some(product) = self.product_named(proof.product) else { continue };
+            let product = &mut self.products[product.index()];
+            if product.rules.floor.as_ref().is_some_and(|floor| floor.against == proof.against) {
+                product.standing[ix.index()].proven = Some(Proven { meets: proof.meets, until: proof.until });
+            }
+        }
     }
 
     /// What it was built from, for a fleet that is like it but for something.
@@ -323,6 +353,21 @@ impl Fleet {
     pub(crate) fn wire_bit(&self, wire: WireId) -> u32 {
         self.wires.iter().position(|known| *known == wire).map_or(0, |at| 1 << at)
     }
+}
+
+/// What a comparison of two deployments on all of a product's tasks showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof<'a> {
+    /// The product.
+    pub product: &'a str,
+    /// The deployment that sets the measure.
+    pub against: &'a str,
+    /// The deployment compared with it.
+    pub deployment: &'a str,
+    /// Whether it was shown to be no worse than the margin allows; `false`: it was shown to be worse.
+    pub meets: bool,
+    /// From when on it does not count any more.
+    pub until: Wall,
 }
 
 /// The name that leaves the choice of a model to the policy.

@@ -4,6 +4,7 @@
 use super::{Deployment, DeploymentIx, Dim, ProductIx};
 use crate::plan::DropReason;
 use crate::rules::{LastResort, Needs, Rules};
+use crate::time::Wall;
 use std::collections::HashMap;
 
 /// A deployment and its place in a list; equal ranks share the load.
@@ -48,6 +49,16 @@ pub(crate) struct Standing {
     pub(crate) pin: u16,
     /// One bit per share cap that counts it.
     pub(crate) caps: u32,
+    /// Whether it was shown to meet the floor.
+    pub(crate) proven: Option<Proven>,
+}
+
+/// What a comparison with the floor's `against` showed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proven {
+    pub(crate) meets: bool,
+    /// From when on it does not count any more.
+    pub(crate) until: Wall,
 }
 
 /// One product, checked.
@@ -179,6 +190,15 @@ pub(super) fn unmet(needs: &Needs, deployment: &Deployment) -> Option<DropReason
     }
     if needs.hosts_forbidden.contains(&deployment.host) {
         return Some(DropReason::Host);
+    }
+    let forbidden = |party: &String| {
+        Dim::parse(party).is_some_and(|(dim, name)| match dim {
+            Dim::Region => lies_in(deployment.region.as_deref(), name),
+            _ => dim.of(deployment) == Some(name),
+        })
+    };
+    if needs.parties_forbidden.iter().any(forbidden) {
+        return Some(DropReason::Party);
     }
     if deployment.house {
         // It runs in our own process: no other host, no border crossed, nothing given away.

@@ -41,7 +41,11 @@ pub(super) struct Candidate {
     pub(super) headroom: f32,
     pub(super) latency: Option<Duration>,
     pub(super) quality: Option<f64>,
+    /// Whether it was shown to meet the floor.
+    pub(super) proven: Option<bool>,
     pub(super) expected: NanoUsd,
+    /// What of it is not paid in any case.
+    pub(super) more: NanoUsd,
     pub(super) worst: NanoUsd,
     pub(super) degraded: Option<Degraded>,
     pub(super) probe: bool,
@@ -79,6 +83,8 @@ pub(super) struct Scan<'a, V: ?Sized> {
     target: &'a Target<'a>,
     needed: Caps,
     floor: Option<f64>,
+    /// Whether the floor is the one that proofs were made against.
+    proofs: bool,
     money: Option<NanoUsd>,
     wire: u32,
     /// The space that vectors are wanted in; 0: words are wanted.
@@ -104,12 +110,14 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let product = input.product;
         let caps = product.caps().iter().enumerate();
         let full = caps.filter(|(at, cap)| input.view.share(product.ix(), *at, input.now).full(cap.share));
+        let named = named_quality(input, target);
         let counts_money = product.rules().budget.over != Over::Alert;
         Self {
             input,
             target,
             needed: Caps::of_request(input.facets),
-            floor: floor(input, target),
+            floor: floor(input, named),
+            proofs: named.is_none(),
             money: if counts_money { input.view.money_left(product.ix(), input.wall) } else { None },
             wire: input.dialect.map_or(0, |wire| input.fleet.wire_bit(wire)),
             space: space(input, target),
@@ -170,7 +178,10 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             self.plan.dropped.push(Dropped { deployment: candidate.ix, reason: DropReason::ShareCap });
         }
         for candidate in self.below_floor.drain(..) {
-            self.plan.dropped.push(Dropped { deployment: candidate.ix, reason: DropReason::BelowFloor });
+            // Without any quality nothing can be below the floor, but for what a proof says.
+            let unknown = candidate.quality.is_none() && candidate.proven.is_none();
+            let reason = if unknown { DropReason::QualityUnknown } else { DropReason::BelowFloor };
+            self.plan.dropped.push(Dropped { deployment: candidate.ix, reason });
         }
     }
 
@@ -184,8 +195,9 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
     fn add(&mut self, mut more: Candidates) {
         order::sort(&mut more, self.input);
         self.drop_unaffordable(&mut more);
-        order::settle(&mut more, self.input);
-        if !self.candidates.is_empty() {
+        let head = self.candidates.is_empty();
+        order::settle(&mut more, self.input, head);
+        if !head {
             more.iter_mut().for_each(|candidate| candidate.probability = 0.0);
         }
         self.candidates.append(&mut more);
@@ -232,13 +244,13 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         self.floor = None;
         self.full = 0;
         let found = self.search(self.input.fleet.houses(), Some(Degraded::House));
-        // It keeps the last leg, however many stand before it.
-        if !found.is_empty() && self.candidates.len() >= MAX_LEGS {
-            let beyond = self.candidates.len() - (MAX_LEGS - 1);
-            self.plan.spare += u32::try_from(beyond).unwrap_or(u32::MAX);
-            self.candidates.truncate(MAX_LEGS - 1);
-        }
+        let before = self.candidates.len();
         self.add(found);
+        // It keeps the last leg, however many stand before it.
+        if self.candidates.len() > before && before >= MAX_LEGS {
+            let beyond = self.candidates.drain(MAX_LEGS - 1..before);
+            self.plan.spare.extend(beyond.map(|candidate| candidate.ix));
+        }
     }
 
     fn search(&mut self, list: &[Ranked], degraded: Option<Degraded>) -> Candidates {
@@ -285,7 +297,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         }
         let live = input.view.live(ix, self.bucket, input.now);
         let mut candidate = self.candidate(ranked, lean, standing, &live, degraded);
-        let verdict = self.rules(lean, standing);
+        let verdict = self.rules(&candidate, standing);
         match live.health {
             Health::Open { .. } | Health::Probing => return self.down(candidate, live.health, &verdict),
             Health::Closed | Health::Ramp(_) | Health::Probe => {}
@@ -357,13 +369,14 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
     }
 
     /// Floor and share cap.
-    fn rules(&self, lean: &Lean, standing: Standing) -> Verdict {
+    fn rules(&self, candidate: &Candidate, standing: Standing) -> Verdict {
         let product = self.input.product;
-        let below = match (self.floor, lean.quality) {
-            (Some(_), None) => Some(DropReason::QualityUnknown),
-            (Some(floor), Some(quality)) if quality < floor => Some(DropReason::BelowFloor),
-            _ => None,
-        };
+        let below = self.floor.and_then(|floor| match (candidate.proven, candidate.quality) {
+            (Some(true), _) => None,
+            (Some(false), _) => Some(DropReason::BelowFloor),
+            (None, None) => Some(DropReason::QualityUnknown),
+            (None, Some(quality)) => (quality < floor).then_some(DropReason::BelowFloor),
+        });
         let full = standing.caps & self.full != 0;
         match below {
             Some(reason) if !product.bends(LastResort::BelowFloor) => Verdict::Drop(reason),
@@ -426,6 +439,8 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             output: usual.saturating_mul(answers),
             ..Counts::default()
         };
+        let expected = tariff.cost(input.wall, &expected, class);
+        let prepaid = if lean.committed { input.view.prepaid(ranked.ix, input.wall) } else { NanoUsd::ZERO };
         Candidate {
             ix: ranked.ix,
             misses_slo: slow.is_some_and(|(most, is)| is > Duration::from_millis(most))
@@ -441,7 +456,9 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
             headroom: live.headroom,
             latency: live.first_token,
             quality: lean.quality,
-            expected: tariff.cost(input.wall, &expected, class),
+            proven: standing.proven.filter(|proof| self.proofs && input.wall < proof.until).map(|proof| proof.meets),
+            expected,
+            more: expected.minus(prepaid),
             worst: tariff.worst(
                 input.wall,
                 input_tokens.saturating_mul(WORST_TOKENS_PER_ESTIMATED).min(lean.context),
@@ -480,9 +497,14 @@ fn space<V: ?Sized>(input: &PlanInput<'_, V>, target: &Target<'_>) -> u32 {
     named.map(|ranked| input.fleet.lean(ranked.ix).space).find(|space| *space != 0).unwrap_or(0)
 }
 
-/// The least quality: against the named model where the name is only a reference, else as the rules say.
-fn floor<V: ?Sized>(input: &PlanInput<'_, V>, target: &Target<'_>) -> Option<f64> {
+/// The best quality of the named models, where the name is only a reference.
+fn named_quality<V: ?Sized>(input: &PlanInput<'_, V>, target: &Target<'_>) -> Option<f64> {
+    let named = target.reference.iter().filter_map(|ranked| input.fleet.lean(ranked.ix).quality);
+    named.reduce(f64::max)
+}
+
+/// The least quality: against `named`, else as the rules say.
+fn floor<V: ?Sized>(input: &PlanInput<'_, V>, named: Option<f64>) -> Option<f64> {
     let margin = input.product.rules().floor.as_ref()?.margin;
-    let best = target.reference.iter().filter_map(|ranked| input.fleet.lean(ranked.ix).quality);
-    best.reduce(f64::max).map(|quality| quality - margin).or(input.product.floor())
+    named.map(|quality| quality - margin).or(input.product.floor())
 }

@@ -125,8 +125,8 @@ pub struct Plan {
     pub legs: SmallVec<[Leg; MAX_LEGS]>,
     /// Who was considered and dropped, in the order considered.
     pub dropped: SmallVec<[Dropped; 8]>,
-    /// Usable deployments beyond the last leg.
-    pub spare: u32,
+    /// Who could answer too, behind the last leg, the best first.
+    pub spare: SmallVec<[DeploymentIx; 4]>,
     /// Deployments that were not looked at because enough were found.
     pub unseen: u32,
     /// The version of the rules.
@@ -175,7 +175,7 @@ pub fn plan<V: View + ?Sized>(input: &PlanInput<'_, V>) -> Result<Plan, Box<Refu
     if candidates.is_empty() {
         return Err(refuse::nobody(input, plan, soonest));
     }
-    plan.spare += u32::try_from(candidates.len().saturating_sub(MAX_LEGS)).unwrap_or(u32::MAX);
+    plan.spare.extend(candidates.iter().skip(MAX_LEGS).map(|candidate| candidate.ix));
     plan.legs.extend(candidates.iter().take(MAX_LEGS).map(candidate::Candidate::leg));
     Ok(plan)
 }

@@ -24,9 +24,13 @@ pub(super) fn sort<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_,
     }
 }
 
-/// Draws the first among equals and moves independent alternatives forward.
-pub(super) fn settle<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>) {
-    draw(candidates, input.product.weighted(), input.chance);
+/// Draws the first among equals and moves independent alternatives forward. `head`: nobody stands before them.
+pub(super) fn settle<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>, head: bool) {
+    weigh(candidates, input.product.weighted());
+    if head {
+        standby(candidates, input);
+    }
+    draw(candidates, input.chance);
     spread(candidates, input);
 }
 
@@ -39,13 +43,13 @@ const fn as_score(rank: u32) -> f32 {
 /// counts as none; an unknown latency as the best, so that it becomes known.
 #[expect(clippy::cast_possible_truncation, reason = "a score needs no more digits")]
 fn score(candidates: &mut Candidates, weights: Weights) {
-    let dearest = candidates.iter().map(|candidate| candidate.expected.dollars()).fold(0.0, f64::max);
+    let dearest = candidates.iter().map(|candidate| candidate.more.dollars()).fold(0.0, f64::max);
     let slowest = candidates.iter().filter_map(|candidate| candidate.latency).max().unwrap_or_default();
     let share = |x: f64, most: f64| if most > 0.0 { x / most } else { 0.0 };
     let sum = weights.cost + weights.quality + weights.latency;
     for candidate in candidates {
         let latency = candidate.latency.as_ref().map_or(0.0, Duration::as_secs_f64);
-        let weighed = weights.cost * share(candidate.expected.dollars(), dearest)
+        let weighed = weights.cost * share(candidate.more.dollars(), dearest)
             + weights.quality * (1.0 - candidate.quality.unwrap_or(0.0))
             + weights.latency * share(latency, slowest.as_secs_f64());
         candidate.score = (weighed / sum) as f32;
@@ -77,9 +81,9 @@ fn share_of(candidate: &Candidate, fastest: Duration) -> f32 {
     candidate.headroom * candidate.ramp * pace
 }
 
-/// Gives every candidate its probability of being first and draws. Equals share by headroom, so that no herd runs to
+/// Gives every candidate its probability of being first. Equals share by headroom, so that no herd runs to
 /// the one that looked idlest a moment ago; whoever is ramping up gets that share only, the rest goes to the next.
-fn draw(candidates: &mut Candidates, weighted: bool, chance: u64) {
+fn weigh(candidates: &mut Candidates, weighted: bool) {
     let weighted = weighted && candidates.first().is_some_and(|first| first.weight > 0.0);
     let equal = |a: &Candidate, b: &Candidate| {
         if weighted { (a.weight > 0.0) == (b.weight > 0.0) } else { before_ties(a, b) == Ordering::Equal }
@@ -107,6 +111,30 @@ fn draw(candidates: &mut Candidates, weighted: bool, chance: u64) {
     } else if let Some(first) = candidates.first_mut() {
         first.probability = 1.0;
     }
+}
+
+/// Gives the best of those that nobody would ask a share, so that it is known to work. Whoever the conversation's
+/// prompt is cached with keeps it.
+fn standby<V: ?Sized>(candidates: &mut Candidates, input: &PlanInput<'_, V>) {
+    let share = input.product.rules().standby;
+    let Some(first) = candidates.first().copied().filter(|_| share > 0.0 && !input.product.weighted()) else { return };
+    if candidates.iter().any(|candidate| candidate.probability > 0.0 && input.warm.is_some() && !candidate.cold) {
+        return;
+    }
+    let alike = |one: &Candidate| {
+        (one.group, one.misses_slo, one.lossy) == (first.group, first.misses_slo, first.lossy) && !one.probe
+    };
+    let idle = candidates.iter().enumerate().filter(|(_, one)| one.probability <= 0.0 && alike(one));
+    let shared = |one: &Candidate| input.product.shared_parties(first.ix, one.ix);
+    let Some(at) = idle.min_by_key(|(_, one)| shared(one)).map(|(at, _)| at) else { return };
+    #[expect(clippy::cast_possible_truncation, reason = "a share needs no more digits")]
+    let share = share as f32;
+    candidates.iter_mut().for_each(|candidate| candidate.probability *= 1.0 - share);
+    candidates[at].probability = share;
+}
+
+/// Draws who is first.
+fn draw(candidates: &mut Candidates, chance: u64) {
     let roll = unit(chance);
     let mut sum = 0.0;
     let drawn = candidates.iter().position(|candidate| {

@@ -23,6 +23,8 @@ pub enum DropReason {
     Maker,
     /// Its host is not allowed.
     Host,
+    /// Somebody has a part in it who may have none.
+    Party,
     /// Its contract does not promise what the product needs.
     DataTerms,
     /// The product's `models` do not list it.
@@ -74,6 +76,7 @@ impl DropReason {
             Self::Region => "region",
             Self::Maker => "maker",
             Self::Host => "host",
+            Self::Party => "party",
             Self::DataTerms => "data-terms",
             Self::Permission => "permission",
             Self::Key => "key",
@@ -113,6 +116,7 @@ impl DropReason {
             Self::Region => "runs in no allowed region",
             Self::Maker => "is of a maker that is not allowed",
             Self::Host => "runs at a host that is not allowed",
+            Self::Party => "has a party that is forbidden",
             Self::DataTerms => "has a contract without the needed data terms",
             Self::Permission => "is not among the product's models",
             Self::Key => "is not among the key's models",

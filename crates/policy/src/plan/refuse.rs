@@ -19,7 +19,7 @@ pub(super) fn empty<V: ?Sized>(input: &PlanInput<'_, V>, asked: Asked) -> Plan {
     Plan {
         legs: SmallVec::new(),
         dropped: SmallVec::new(),
-        spare: 0,
+        spare: SmallVec::new(),
         unseen: 0,
         policy_version: input.fleet.version(),
         objective: input.product.rules().prefer,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::breaker::{Cause, Health};
-use crate::fleet::{Cap, Caps, Deployment, FleetSpec};
+use crate::fleet::{Cap, Caps, Commitment, Deployment, FleetSpec, Proof};
 use crate::price::Price;
 use crate::rules::{Cover, DataTerm, Floor, LastResort, Needs, Over, Rules, Substitute, Weights};
 use crate::view::{Live, Share, Snapshot};
@@ -151,7 +151,7 @@ fn the_house_keeps_the_last_leg() {
     });
     let plan = world.plan("auto");
     assert_eq!(world.legs(&plan), ["gpt", "claude", "mistral", "house!house"]);
-    assert_eq!(plan.spare, 5);
+    assert_eq!(plan.spare.len(), 5);
 }
 
 #[test]
@@ -504,6 +504,65 @@ fn names_are_stable_and_distinct() {
     let caps = Cap::ALL.map(DropReason::Lacks);
     let names: std::collections::HashSet<_> = causes.iter().chain(&caps).map(|reason| reason.name()).collect();
     assert_eq!(names.len(), causes.len() + caps.len());
+}
+
+#[test]
+fn a_proof_goes_before_what_the_catalog_says_of_quality() {
+    let floor = Some(Floor { margin: 0.05, against: "gpt".to_owned() });
+    let rules = Rules { floor, last_resort: Vec::new(), ..Rules::default() };
+    let mut world = World::with(rules, |all| all[2].quality = Some(0.95));
+    assert_eq!(world.order("auto"), ["gpt", "mistral"]);
+    let proof = |deployment, meets, until| Proof { product: "copilot", against: "gpt", deployment, meets, until };
+    let tomorrow = Wall::from_unix(WALL.unix() + 86_400);
+    world.fleet.prove([proof("claude", true, tomorrow), proof("mistral", false, tomorrow)]);
+    let plan = world.plan("auto");
+    assert_eq!(world.legs(&plan), ["gpt", "claude"]);
+    assert_eq!(plan.why_dropped(world.ix("mistral")), Some(DropReason::BelowFloor));
+    world.fleet.prove([proof("claude", true, WALL), Proof { against: "claude", ..proof("mistral", false, tomorrow) }]);
+    assert_eq!(world.order("auto"), ["gpt", "mistral"], "expired, or measured against another one");
+}
+
+#[test]
+fn a_forbidden_party_has_no_part_whoever_else_has() {
+    let forbidden = |party: &str| {
+        let parties_forbidden = vec![party.to_owned()];
+        World::new(Rules { needs: Needs { parties_forbidden, ..Needs::default() }, ..Rules::default() })
+    };
+    assert_eq!(forbidden("account:openai-1").order("auto"), ["claude", "mistral", "house!house"]);
+    assert_eq!(forbidden("region:eu").order("auto"), ["house!house"]);
+    assert_eq!(forbidden("model:smol").order("auto"), ["gpt", "claude", "mistral"], "the house model too");
+    let world = forbidden("invoicer:mistral");
+    assert_eq!(world.fleet.products()[0].never(world.ix("mistral")), Some(DropReason::Party));
+}
+
+#[test]
+fn what_is_paid_in_any_case_is_used_first() {
+    let mut world = World::with(Rules { prefer: Prefer::COST, ..Rules::default() }, |all| {
+        all[2].commitment = Some(Commitment { contract: "mi".into(), month: NanoUsd::from_dollars(100) });
+    });
+    assert_eq!(world.order("auto")[..3], ["gpt", "claude", "mistral"], "nothing of it is left");
+    let at = world.ix("mistral");
+    world.view.prepaid.insert(at, NanoUsd::from_dollars(1));
+    let plan = world.plan("auto");
+    assert_eq!(world.legs(&plan)[..2], ["mistral", "gpt"]);
+    assert!(plan.legs[0].expected > plan.legs[1].expected, "its price is what it was");
+}
+
+#[test]
+fn the_best_alternative_is_kept_warm() {
+    let cover = Cover { survive: vec!["maker:*".to_owned()], ..Cover::default() };
+    let rules = Rules { standby: 0.1, cover, ..Rules::default() };
+    let world = World::with(rules, |all| all[1].maker = "openai".to_owned());
+    let drawn = |chance: u64| plan(&PlanInput { chance, ..world.input("auto") }).unwrap();
+    let usual = drawn(0);
+    assert_eq!(world.legs(&usual), ["gpt", "mistral", "claude", "house!house"]);
+    assert!((usual.legs[0].probability - 0.9).abs() < 1e-6 && (usual.legs[1].probability - 0.1).abs() < 1e-6);
+    let kept = drawn(u64::MAX);
+    assert_eq!(world.legs(&kept)[..2], ["mistral", "gpt"], "the one that shares no maker");
+    let warm = Some(Warm { at: world.ix("gpt"), tokens: 500 });
+    let stays = plan(&PlanInput { chance: u64::MAX, warm, ..world.input("auto") }).unwrap();
+    assert_eq!(stays.first(), Some(world.ix("gpt")));
+    assert!((stays.legs[0].probability - 1.0).abs() < 1e-6);
 }
 
 #[test]

@@ -46,6 +46,10 @@ pub struct Rules {
     pub limit: BTreeMap<String, f64>,
     /// Which losses the product must survive. Alternatives that share no such party with the first choice come first.
     pub cover: Cover,
+    /// The share of requests, 0 to 0.5, that the best alternative answers first, so that it is known to work, and has
+    /// room, on the day it is needed. It shares as few parties of `cover.survive` with the first choice as there are;
+    /// conversations whose prompt is cached stay where they are. Not with `weights`, which say all shares themselves.
+    pub standby: f64,
     /// Deployments to ask first, in this order, whatever `prefer` says. They must still meet every other rule.
     pub pin: Vec<String>,
     /// Shares of traffic by deployment, e.g. `{ gpt = 0.9, claude = 0.1 }`: the first choice is drawn by these
@@ -88,6 +92,7 @@ impl Default for Rules {
             prefer: Prefer::default(),
             limit: BTreeMap::new(),
             cover: Cover::default(),
+            standby: 0.0,
             pin: Vec::new(),
             weights: BTreeMap::new(),
             last_resort: LastResort::ALL.to_vec(),
@@ -205,6 +210,9 @@ pub struct Needs {
     pub hosts: Vec<String>,
     /// Hosts whose machines may never be used.
     pub hosts_forbidden: Vec<String>,
+    /// Whoever else may have no part in an answer: `"invoicer:microsoft"`, `"family:qwen"`, `"region:us"`, … A party
+    /// that nobody knows is not taken for one of them.
+    pub parties_forbidden: Vec<String>,
     /// What the contract must promise about data. The embedded house model gives nothing away and meets them all.
     pub data: Vec<DataTerm>,
 }
@@ -239,7 +247,8 @@ pub struct Slo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Floor {
-    /// How much less quality (0 to 1) than `against` is acceptable.
+    /// How much less quality (0 to 1) than `against` is acceptable. Where `autarky covers prove` compared a deployment
+    /// with `against` on all of the product's tasks, that proof counts until it expires; else its `quality` does.
     pub margin: f64,
     /// The deployment that sets the measure.
     pub against: String,
@@ -358,7 +367,7 @@ mod tests {
         let schema = schemars::schema_for!(Rules);
         let schema = schema.as_value();
         let fields = schema["properties"].as_object().unwrap();
-        assert_eq!(fields.len(), 23);
+        assert_eq!(fields.len(), 24);
         for (name, field) in fields {
             assert!(field["description"].is_string(), "{name} has no description");
         }

@@ -5,6 +5,7 @@ use super::Line;
 use super::levels::{Levels, Reserved, Spent};
 use super::one::tokens_of;
 use super::product::ProductLive;
+use super::warm::Caching;
 use crate::clock::{self, Clock};
 use crate::upstream::Timing;
 use canon::{Facets, Fault, Usage};
@@ -43,6 +44,8 @@ pub(crate) struct Flight {
     begun: Tick,
     /// Whether the answer has begun.
     answers: bool,
+    /// What to tell when its prompt was cached.
+    caching: Option<Caching>,
 }
 
 /// Leave of every breaker concerned.
@@ -79,6 +82,7 @@ impl Flight {
             clock,
             begun: now,
             answers: false,
+            caching: None,
         };
         line.one.under_way.fetch_add(1, Ordering::Relaxed);
         // From here on a drop gives everything back.
@@ -111,8 +115,16 @@ impl Flight {
         self.tickets.parties = parties.map(|(ticket, party)| early(ticket, &party.guard)).collect();
     }
 
+    /// Its prompt may be cached.
+    pub(crate) fn caches(&mut self, caching: Option<Caching>) {
+        self.caching = caching;
+    }
+
     /// The answer is complete.
     pub(crate) fn complete(mut self, usage: &Usage) {
+        if let Some(caching) = &self.caching {
+            caching.told(usage, self.clock.tick());
+        }
         self.settle((Outcome::Success, Outcome::Success), Some(usage));
     }
 
@@ -166,9 +178,12 @@ impl Flight {
     fn pay(&mut self, usage: Option<&Usage>) {
         let counts = usage.and_then(Counts::at_least);
         let class = usage.and_then(|usage| usage.service_tier.as_deref());
+        let spent = counts.map_or(NanoUsd::ZERO, |counts| self.tariff.cost(self.asked, &counts, class));
+        if let Some(commitment) = &self.line.commitment {
+            commitment.spend(spent, clock::wall());
+        }
         if let Some(money) = self.money.take() {
-            let cost = |counts: Counts| self.tariff.cost(self.asked, &counts, class);
-            money.settle(counts.map_or(NanoUsd::ZERO, cost), clock::wall());
+            money.settle(spent, clock::wall());
         }
         let used = counts.map(|counts| counts.input.saturating_add(counts.output));
         self.line.one.gate.leave(self.place.take(), used.or((!self.answers).then_some(0)), self.tokens);

@@ -1,6 +1,7 @@
 //! What is known of every deployment now, shared by all requests: breakers, first-token times, limits, money, shares.
 //! Reads are lock-free while nothing goes wrong and nothing is limited. The state machines themselves are `policy`'s.
 
+mod commitment;
 mod estate;
 mod flight;
 mod guard;
@@ -10,6 +11,7 @@ mod one;
 mod party;
 mod passage;
 mod product;
+mod warm;
 
 pub use estate::{Estate, Heir};
 pub(crate) use flight::{Flight, NotNow};
@@ -17,10 +19,13 @@ pub use health::{Breaker, Breakers, LastFault, State, What};
 pub(crate) use levels::Places;
 pub use levels::{AtLimit, Level, Levels, Money, Rank, Spent, Standing, Used, Who};
 pub(crate) use passage::{NoPassage, Passage};
+pub(crate) use warm::Caching;
 
 use crate::clock::Clock;
+use crate::upstream::Ask;
 use arc_swap::ArcSwap;
 use canon::Facets;
+use commitment::{Commitments, Committed};
 use guard::Guard;
 use ledger::{KeyRing, Name, Quota};
 use one::OneLive;
@@ -31,12 +36,14 @@ use policy::retry::{self, Decision, Failed};
 use policy::rules::{BudgetRules, Limits};
 use policy::{
     Deployment, DeploymentIx, Dim, Fleet, Leg, Live, NanoUsd, Product, ProductIx, Share, SizeBucket, Tick, View, Wall,
+    Warm,
 };
 use product::ProductLive;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use warm::WarmTable;
 
 /// What is known now.
 pub struct LiveView {
@@ -47,6 +54,11 @@ pub struct LiveView {
     levels: HashMap<Who, Arc<Level>>,
     /// The keys that have limits of their own, by line. They come and go while the configuration stays.
     keys: Arc<ArcSwap<HashMap<Name, Arc<Level>>>>,
+    /// What of each contract's commitment is used, in the same book.
+    commitments: Commitments,
+    warm: Arc<WarmTable>,
+    /// Whether any deployment is cheaper where a prompt is cached.
+    caches: bool,
 }
 
 /// The limits of a product, and of the teams inside it.
@@ -66,6 +78,8 @@ struct Line {
     /// Who it is to each of them. A host is suspected when several of its deployments fail; a maker, when its models
     /// fail on several hosts: to it, the deployments of one host are one.
     known_as: SmallVec<[DeploymentIx; 2]>,
+    /// What its contract makes us pay in any case.
+    commitment: Option<Committed>,
 }
 
 /// By what is kept over a reload.
@@ -108,6 +122,7 @@ impl Kept {
                 .iter()
                 .map(|(dim, _)| if *dim == Dim::Maker { first_there } else { ix })
                 .collect(),
+            commitment: None,
         }
     }
 }
@@ -121,9 +136,13 @@ impl LiveView {
             .map(|(_, view)| (Arc::clone(&view.book), view.levels.clone(), Arc::clone(&view.keys)))
             .unwrap_or_default();
         let mut first_there: HashMap<&str, DeploymentIx> = HashMap::new();
+        let mut commitments = before.map(|(_, view)| view.commitments.clone()).unwrap_or_default();
         let lines = fleet
             .iter()
-            .map(|(ix, one)| kept.line((ix, one), *first_there.entry(one.host.as_str()).or_insert(ix)))
+            .map(|(ix, one)| {
+                let line = kept.line((ix, one), *first_there.entry(one.host.as_str()).or_insert(ix));
+                Line { commitment: one.commitment.as_ref().map(|of| commitments.of(of, &book)), ..line }
+            })
             .collect();
         let mut level = |who: Who, limits: Limits, budget: &BudgetRules| {
             let level = levels.entry(who.clone()).or_insert_with(|| Arc::new(Level::new(who)));
@@ -141,7 +160,12 @@ impl LiveView {
             let teams = teams.collect();
             products.push((Arc::new(ProductLive::new(product)), Teams { whole, teams }));
         }
-        Self { lines, products, book, levels, keys }
+        // Places in the fleet are what it remembers.
+        let names = |fleet: &Fleet| fleet.deployments().iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        let same = before.filter(|(old, _)| names(old) == names(fleet));
+        let warm = same.map(|(_, view)| Arc::clone(&view.warm)).unwrap_or_default();
+        let caches = fleet.deployments().iter().any(warm::saves);
+        Self { lines, products, book, levels, keys, commitments, warm, caches }
     }
 
     /// Takes the limits of the keys in `ring` over; what each used and spent stays so.
@@ -200,6 +224,7 @@ impl LiveView {
                 account: Arc::clone(fresh.accounts.get(&account_of(deployment)).unwrap_or(&line.account)),
                 parties: parties.map(party).collect(),
                 known_as: line.known_as.clone(),
+                commitment: line.commitment.clone(),
             }
         };
         let products = fleet.products().iter().zip(&self.products);
@@ -209,6 +234,9 @@ impl LiveView {
             book: Arc::clone(&self.book),
             levels: self.levels.clone(),
             keys: Arc::clone(&self.keys),
+            commitments: self.commitments.clone(),
+            warm: Arc::clone(&self.warm),
+            caches: self.caches,
         }
     }
 
@@ -255,6 +283,26 @@ impl LiveView {
         )
     }
 
+    /// Where a conversation of `product` that begins like `ask` is cached.
+    pub(crate) fn warm(&self, product: ProductIx, ask: &Ask, now: Tick) -> Option<Warm> {
+        let beginning = if self.caches { ask.beginning()? } else { return None };
+        let warm = self.warm.find(WarmTable::key(product, beginning), now)?;
+        Some(Warm { tokens: warm.tokens.min(ask.peek.facets.input_tokens), ..warm })
+    }
+
+    /// A call at `at` whose prompt may be cached from now on; `None`: nothing can be saved by that there.
+    pub(crate) fn caching(
+        &self,
+        (fleet, at): (&Fleet, DeploymentIx),
+        product: ProductIx,
+        ask: &Ask,
+    ) -> Option<Caching> {
+        if !self.caches || !warm::saves(fleet.deployment(at)) {
+            return None;
+        }
+        Some(Caching { table: Arc::clone(&self.warm), key: WarmTable::key(product, ask.beginning()?), at })
+    }
+
     /// What to do after a failed attempt; takes a retry from the product's budget.
     pub(crate) fn after_fault(&self, product: &Product, failed: &Failed<'_>, now: Tick) -> Decision {
         let Some((live, _)) = self.products.get(product.ix().index()) else {
@@ -286,6 +334,15 @@ impl LiveView {
         }
     }
 
+    /// Counts what calls at each deployment cost this month before this process began, in their contracts' commitments.
+    pub fn restore_commitments(&self, spent: impl IntoIterator<Item = (DeploymentIx, NanoUsd)>, wall: Wall) {
+        for (deployment, spent) in spent {
+            if let Some(commitment) = self.lines.get(deployment.index()).and_then(|line| line.commitment.as_ref()) {
+                commitment.spend(spent, wall);
+            }
+        }
+    }
+
     /// Counts what `who` spent in `period` before this process began, if it has a budget.
     pub fn restore(&self, who: &Who, period: Period, spent: NanoUsd, wall: Wall) {
         let key = if who.rank == Rank::Key { self.keys.load().get(who.name.as_str()).cloned() } else { None };
@@ -309,6 +366,17 @@ impl LiveView {
         let placed = self.lines.iter().map(|line| line.one.gate.under_way()).sum::<u32>()
             + levels().map(|level| level.gate.under_way()).sum::<u32>();
         (money, under_way, placed)
+    }
+
+    /// What is spent today and set aside, of each that has a budget.
+    pub(crate) fn books(&self, wall: Wall) -> Vec<(Who, NanoUsd, NanoUsd)> {
+        let keys = self.keys.load();
+        let told = |level: &Arc<Level>| {
+            let (spent, reserved) =
+                self.book.with(level.holder()?, |budget| (budget.spent(Period::Day, wall), budget.reserved()))?;
+            Some((level.who().clone(), spent, reserved))
+        };
+        self.levels.values().chain(keys.values()).filter_map(told).collect()
     }
 }
 
@@ -342,6 +410,11 @@ impl View for LiveView {
         let (_, teams) = self.products.get(product.index())?;
         Levels::of([&teams.whole]).money_left(&self.book, wall)
     }
+
+    fn prepaid(&self, deployment: DeploymentIx, wall: Wall) -> NanoUsd {
+        let commitment = self.lines.get(deployment.index()).and_then(|line| line.commitment.as_ref());
+        commitment.map_or(NanoUsd::ZERO, |one| one.left(wall))
+    }
 }
 
 /// What is known now, with the money of one caller: the least that his product, his team and his key have left.
@@ -361,6 +434,10 @@ impl View for SeenBy<'_> {
 
     fn money_left(&self, _product: ProductIx, wall: Wall) -> Option<NanoUsd> {
         self.levels.money_left(&self.live.book, wall)
+    }
+
+    fn prepaid(&self, deployment: DeploymentIx, wall: Wall) -> NanoUsd {
+        self.live.prepaid(deployment, wall)
     }
 }
 
