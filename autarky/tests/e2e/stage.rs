@@ -140,7 +140,7 @@ impl Stage {
     }
 }
 
-fn configure(folder: &Path, rules: &str) {
+pub(crate) fn configure(folder: &Path, rules: &str) {
     let data = folder.join("data");
     let text = format!("[server]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\ndrain_s = 20\n{rules}");
     // Written aside and moved, as editors do: nobody reads half a file.

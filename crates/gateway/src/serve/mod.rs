@@ -17,5 +17,7 @@ mod read;
 mod reply;
 mod route;
 mod system;
+#[cfg(test)]
+mod tests;
 
 pub use listen::Listener;

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::tap::metrics::{Metrics, Series};
 use crate::upstream::{Timing, Trace};
 use canon::{Fault, FaultKind, Loss, StopReason, Usage};
-use ledger::{Attempt, Candidate, Journal, Mode, Name, Outcome, Portability, RequestId, UsageSource};
+use ledger::{Attempt, Candidate, Journal, Kept, Mode, Name, Outcome, Portability, RequestId, UsageSource};
 use policy::{Counts, Deployment, Tariff, Wall};
 use std::sync::Arc;
 use std::time::Instant;
@@ -175,9 +175,7 @@ impl Entry {
         row.probability = Some(chosen.probability);
         row.degraded = chosen.degraded;
         row.stream = common.stream;
-        if let Err(error) = journal.begin(&row) {
-            metrics.journal_failed(&error);
-        }
+        metrics.journalled(journal.begin(&row).map(|()| Kept::OnDisk));
         row.candidates.clone_from(&common.candidates);
         row.locked_by.clone_from(&common.locked_by);
         Self {
@@ -293,9 +291,7 @@ impl Entry {
         self.row.outcome = outcome;
         self.row.bytes_in = self.trace.sent();
         self.row.last_token_us = Some(clock::micros(clock::now() - self.started));
-        if let Err(error) = self.journal.end(&self.row) {
-            self.metrics.journal_failed(&error);
-        }
+        self.metrics.journalled(self.journal.end(&self.row));
         self.series.attempt(&self.row);
     }
 }
