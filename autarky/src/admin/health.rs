@@ -35,8 +35,10 @@ struct Ledger {
     last_error: Option<String>,
     /// Files of the journal.
     journal_files: u64,
-    /// Lines of the journal that could not be written.
-    journal_failures: u64,
+    /// Rows in memory because the journal's disk takes nothing: gone if the process dies before it does.
+    held_rows: u64,
+    /// Rows that are lost since the process began: neither disk nor memory took them.
+    lost_rows: u64,
 }
 
 impl Operation for Health {
@@ -60,7 +62,8 @@ impl Operation for Health {
                 failures: feeder.failures,
                 last_error: feeder.last_error,
                 journal_files: journal.segments as u64,
-                journal_failures: journal.failed,
+                held_rows: journal.held,
+                lost_rows: journal.lost,
             },
         })
     }

@@ -35,6 +35,8 @@ const CLIENTS: &str = "clients";
 const ADMIN: &str = "admin";
 /// How long kept connections wait for one more request after a hand-over, at most.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long the ledger may take to catch up before the first request.
+const FIRST_FEED: Duration = Duration::from_secs(5);
 /// How long the ledger may take to catch up at the end.
 const LAST_FEED: Duration = Duration::from_secs(10);
 
@@ -115,7 +117,11 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     let listener = listen(checked.server.listen, before.as_mut())?;
     let address = listener.address()?;
     let database = wiring::database(&data);
-    let store = Arc::new(Sqlite::open(&database)?);
+    let (store, trouble) = Sqlite::open_anyway(&database)?;
+    let store = Arc::new(store);
+    if let Some(error) = trouble {
+        tracing::error!(%error, "the ledger can be read and not written: products are answered, rows wait in the journal");
+    }
     let ring = KeyRing::load(&*store)?;
     let now = jiff::Timestamp::now().as_millisecond();
     let mut random = [0; 8];
@@ -136,7 +142,9 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     let house = Arc::clone(&parts.house);
     let setup = wiring::setup(checked, &parts, None)?;
     // What was spent before is known once the last process's journal is fed.
-    feeder.flush(LAST_FEED)?;
+    if let Err(error) = feeder.flush(FIRST_FEED) {
+        tracing::error!(%error, "budgets begin without what the last process did not write into the ledger");
+    }
     setup.live.keep_keys(&ring);
     wiring::money::restore(&setup, &ring, &*store)?;
     let has_house = setup.fleet.deployments().iter().any(|deployment| deployment.house);

@@ -16,6 +16,7 @@ pub(crate) fn watch(gateway: &Arc<Gateway>, database: PathBuf) {
     let watched = Arc::clone(gateway);
     gateway.tasks.spawn(async move {
         let mut store: Option<Sqlite> = None;
+        let mut away = false;
         loop {
             tokio::select! {
                 () = watched.tasks.stopped() => return,
@@ -30,11 +31,17 @@ pub(crate) fn watch(gateway: &Arc<Gateway>, database: PathBuf) {
             match look.await {
                 Ok(Ok((opened, changed))) => {
                     store = Some(opened);
+                    if std::mem::take(&mut away) {
+                        tracing::info!("keys can be read again");
+                    }
                     if let Some(keys) = changed {
                         tracing::info!(keys, "keys changed");
                     }
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "keys could not be read; those last read stay good"),
+                Ok(Err(error)) if !std::mem::replace(&mut away, true) => {
+                    tracing::warn!(%error, "keys could not be read; those last read stay good");
+                }
+                Ok(Err(_)) => {}
                 Err(error) => tracing::error!(%error, "the reader of keys broke"),
             }
         }

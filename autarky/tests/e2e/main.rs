@@ -34,6 +34,7 @@ mod signed;
 mod sixteen;
 mod speak;
 mod stage;
+mod stores_down;
 mod takeover;
 mod tool_loop;
 mod tree;

@@ -152,7 +152,7 @@ impl Stage {
     }
 }
 
-fn configure(folder: &Path, rules: &str) {
+pub(crate) fn configure(folder: &Path, rules: &str) {
     let data = folder.join("data");
     // Other tests and a debug build keep the machine so busy that it would really be overloaded.
     let text = format!("[server]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\ndrain_s = 20\nlate_ms = 0\n{rules}");

@@ -25,7 +25,7 @@ pub use cell::{Cell, Kind, Mismatch};
 pub use feeder::{Feeder, FeederError, FeederOptions, FeederStatus};
 pub use flow::{Flow, FlowKey};
 pub use id::RequestId;
-pub use journal::{Journal, JournalError, JournalOptions, JournalStatus};
+pub use journal::{Journal, JournalError, JournalOptions, JournalStatus, Kept};
 pub use keys::{Key, KeyError, KeyKind, KeyRing, Quota};
 pub use record::{Attempt, Candidate, Mode, Name, Outcome, Portability, UsageSource};
 pub use sqlite::Sqlite;

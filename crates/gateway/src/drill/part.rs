@@ -95,9 +95,7 @@ impl Drop for Part {
             row.fault.get_or_insert(FaultKind::Cancelled);
             told.last = row.outcome;
             let journal = &self.gateway.journal;
-            if let Err(error) = journal.begin(row).and_then(|()| journal.end(row)) {
-                self.gateway.metrics.journal_failed(&error);
-            }
+            self.gateway.metrics.journalled(journal.begin(row).and_then(|()| journal.end(row)));
         }
         let tally = &self.drill.tally;
         let over = match (told.answered, told.last) {

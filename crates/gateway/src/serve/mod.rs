@@ -19,5 +19,7 @@ mod read;
 mod reply;
 mod route;
 mod system;
+#[cfg(test)]
+mod tests;
 
 pub use listen::{Door, Drain, Listener};

@@ -22,6 +22,7 @@ pub(super) fn answer(
         Place::Health => text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
         Place::Ready => ready(gateway),
         Place::Metrics => {
+            gateway.metrics.bookkeeping(&gateway.journal.status());
             text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", &gateway.metrics.text())
         }
         Place::Breakers => {

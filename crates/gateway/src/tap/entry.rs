@@ -7,7 +7,7 @@ use crate::tap::metrics::{Metrics, Series};
 use crate::upstream::{Timing, Trace};
 use canon::wire::Seen;
 use canon::{Fault, FaultKind, Loss, StopReason, Usage};
-use ledger::{Attempt, Candidate, Journal, Mode, Name, Outcome, Portability, RequestId, UsageSource};
+use ledger::{Attempt, Candidate, Journal, Kept, Mode, Name, Outcome, Portability, RequestId, UsageSource};
 use policy::{Counts, Deployment, Tariff, Wall};
 use std::sync::Arc;
 use std::time::Instant;
@@ -185,9 +185,7 @@ impl Entry {
             row.mode = part.mode(chosen.mode, &facts.deployment);
             part.begun();
         }
-        if let Err(error) = journal.begin(&row) {
-            metrics.journal_failed(&error);
-        }
+        metrics.journalled(journal.begin(&row).map(|()| Kept::OnDisk));
         row.candidates.clone_from(&common.candidates);
         row.locked_by.clone_from(&common.locked_by);
         Self {
@@ -311,9 +309,7 @@ impl Entry {
         self.row.outcome = outcome;
         self.row.bytes_in = self.trace.sent();
         self.row.last_token_us = Some(clock::micros(clock::now() - self.started));
-        if let Err(error) = self.journal.end(&self.row) {
-            self.metrics.journal_failed(&error);
-        }
+        self.metrics.journalled(self.journal.end(&self.row));
         self.series.attempt(&self.row);
         if let Some(part) = &self.part {
             part.ended(&self.row);

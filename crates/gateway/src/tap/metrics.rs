@@ -2,7 +2,7 @@
 //! (`gen_ai.client.operation.duration` becomes `gen_ai_client_operation_duration_seconds`), `autarky_*` for the rest.
 
 use ledger::named::Named;
-use ledger::{Attempt, JournalError, Outcome, UsageSource};
+use ledger::{Attempt, JournalError, JournalStatus, Kept, Outcome, UsageSource};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -64,6 +64,9 @@ pub struct Metrics {
     pressure: Gauge<f64, AtomicU64>,
     late: Gauge<f64, AtomicU64>,
     journal_failures: Counter,
+    journal_held: Gauge,
+    journal_lost: Gauge,
+    ledger_behind: Gauge,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -124,8 +127,26 @@ impl Default for Metrics {
         let journal_failures = Counter::default();
         registry.register(
             "autarky_journal_failures",
-            "Ledger lines that could not be written",
+            "Ledger lines that could not be written when they came",
             journal_failures.clone(),
+        );
+        let journal_held = Gauge::default();
+        registry.register(
+            "autarky_journal_held_rows",
+            "Rows in memory because the journal's disk takes nothing: gone if the process dies",
+            journal_held.clone(),
+        );
+        let journal_lost = Gauge::default();
+        registry.register(
+            "autarky_journal_lost_rows",
+            "Rows that are lost since the process began: neither disk nor memory took them",
+            journal_lost.clone(),
+        );
+        let ledger_behind = Gauge::default();
+        registry.register(
+            "autarky_ledger_behind_rows",
+            "Ended attempts that are in the journal and not in the ledger's database yet",
+            ledger_behind.clone(),
         );
         Self {
             registry,
@@ -141,6 +162,9 @@ impl Default for Metrics {
             pressure,
             late,
             journal_failures,
+            journal_held,
+            journal_lost,
+            ledger_behind,
         }
     }
 }
@@ -174,10 +198,22 @@ impl Metrics {
         self.answers.get_or_create(&AnswerLabels { dialect, status }).inc();
     }
 
-    /// A ledger line could not be written.
-    pub(crate) fn journal_failed(&self, error: &JournalError) {
+    /// What became of a ledger line. A disk that takes nothing is told by the journal itself, once and not per line.
+    pub(crate) fn journalled(&self, kept: Result<Kept, JournalError>) {
+        match kept {
+            Ok(Kept::OnDisk) => return,
+            Ok(Kept::InMemory) | Err(JournalError::Write { .. }) => {}
+            Err(error) => tracing::error!(%error, "a ledger line could not be written"),
+        }
         self.journal_failures.inc();
-        tracing::error!(%error, "a ledger line could not be written");
+    }
+
+    /// How the bookkeeping is now.
+    pub(crate) fn bookkeeping(&self, journal: &JournalStatus) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.journal_held.set(number(journal.held));
+        self.journal_lost.set(number(journal.lost));
+        self.ledger_behind.set(number(journal.behind));
     }
 
     /// The counters of one product's calls to one deployment, looked up once so that a request takes no lock.

@@ -270,7 +270,7 @@ fn cost_of_a_line() {
     });
     let open = begun(&row);
     time("begin", &mut || house.journal.begin(&open).unwrap());
-    time("end", &mut || house.journal.end(&row).unwrap());
+    time("end", &mut || assert_eq!(house.journal.end(&row).unwrap(), crate::journal::Kept::OnDisk));
     let keys: Vec<_> = (0..100)
         .map(|n| crate::keys::create(&*house.store, crate::keys::Wish::default(), &[n; 32], 0).unwrap())
         .collect();

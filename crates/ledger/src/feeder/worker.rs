@@ -87,6 +87,7 @@ impl Worker {
     pub(super) fn count(&self, status: &mut FeederStatus) {
         status.fed_rows = self.fed;
         status.lag_rows = self.journal.ended().saturating_sub(self.fed);
+        self.journal.is_behind(status.lag_rows);
         status.open = (self.rows.open.len() + self.rows.carried.values().filter(|ended| !**ended).count()) as u64;
     }
 

@@ -1,9 +1,11 @@
 //! The journal: what is durable. Two lines of JSON per attempt, one before the upstream is asked and one when it is
 //! over, each one `write` to a file opened for appending: no lock and no sync on the caller, and a killed process loses
 //! nothing it has written. A thread of its own syncs the files in groups (against power loss) and begins new ones.
+//! Lines that a full disk refuses are held in memory until it takes them.
 //! Several processes may share a folder: each writes files of its own and holds a lock on them while it lives.
 //! Never here: the store. The journal neither knows nor waits for it.
 
+mod held;
 mod segment;
 mod thread;
 
@@ -13,6 +15,7 @@ pub(crate) use segment::{Segment, foreign_segments};
 use crate::id::RequestId;
 use crate::record::{Attempt, Outcome};
 use arc_swap::ArcSwapOption;
+use held::Held;
 use segment::Tap;
 use std::cell::RefCell;
 use std::io;
@@ -37,6 +40,15 @@ impl Default for JournalOptions {
     fn default() -> Self {
         Self { sync_every: Duration::from_millis(50), segment_bytes: 32 << 20, segment_age: Duration::from_secs(60) }
     }
+}
+
+/// Where a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In a file.
+    OnDisk,
+    /// In memory, because the disk refused it: the journal writes it as soon as the disk takes it.
+    InMemory,
 }
 
 /// Why the journal could not do its part.
@@ -88,14 +100,20 @@ pub struct JournalStatus {
     pub begun: u64,
     /// Attempts ended.
     pub ended: u64,
-    /// Lines that could not be written.
+    /// Lines that could not be written when they came.
     pub failed: u64,
+    /// Rows of ended attempts that the disk did not take yet: in memory, gone with the process.
+    pub held: u64,
+    /// Rows of ended attempts that are lost, because there was no memory left to hold them.
+    pub lost: u64,
     /// Group syncs that failed.
     pub sync_failures: u64,
     /// New segments that could not be begun.
     pub rotation_failures: u64,
     /// Segments not yet fed and removed.
     pub segments: usize,
+    /// Attempts ended that the store does not have yet.
+    pub behind: u64,
 }
 
 /// The journal of one process. Shared by all who write.
@@ -119,8 +137,10 @@ pub(crate) struct Shared {
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
+    held: Held,
     sync_failures: AtomicU64,
     rotation_failures: AtomicU64,
+    behind: AtomicU64,
     stop: Mutex<bool>,
     stopped: Condvar,
 }
@@ -145,8 +165,10 @@ impl Journal {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            held: Held::default(),
             sync_failures: AtomicU64::new(0),
             rotation_failures: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
             stop: Mutex::new(false),
             stopped: Condvar::new(),
         });
@@ -166,22 +188,22 @@ impl Journal {
             let open = Attempt { outcome: Outcome::Open, ..attempt.clone() };
             return self.begin(&open);
         }
-        self.shared.line(attempt)?;
+        self.shared.line(attempt, false)?;
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Writes the whole row; call it before the answer's last byte leaves.
+    /// Writes the whole row; call it before the answer's last byte leaves. What the disk refuses is held in memory.
     ///
     /// # Errors
-    /// The attempt is still open, or the line could not be written.
-    pub fn end(&self, attempt: &Attempt) -> Result<(), JournalError> {
+    /// The attempt is still open, or the row is lost: nothing takes it.
+    pub fn end(&self, attempt: &Attempt) -> Result<Kept, JournalError> {
         if attempt.outcome == Outcome::Open {
             return Err(JournalError::StillOpen { request: attempt.request_id, attempt: attempt.attempt });
         }
-        self.shared.line(attempt)?;
+        let kept = self.shared.line(attempt, true)?;
         self.shared.ended.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(kept)
     }
 
     /// Syncs everything written so far to disk.
@@ -221,9 +243,9 @@ impl Drop for Journal {
 }
 
 impl Shared {
-    /// Encodes and writes one row as it is.
-    fn line(&self, attempt: &Attempt) -> Result<(), JournalError> {
-        let written = LINE.with_borrow_mut(|line| {
+    /// Encodes and writes one row as it is; `hold` it where the disk refuses.
+    fn line(&self, attempt: &Attempt, hold: bool) -> Result<Kept, JournalError> {
+        LINE.with_borrow_mut(|line| {
             line.clear();
             sonic_rs::to_writer(&mut *line, attempt).map_err(|error| JournalError::Encode {
                 request: attempt.request_id,
@@ -231,12 +253,18 @@ impl Shared {
                 reason: error.to_string(),
             })?;
             line.push(b'\n');
-            self.append(line)
-        });
-        if written.is_err() {
+            let Err(error) = self.append(line) else { return Ok(Kept::OnDisk) };
             self.failed.fetch_add(1, Ordering::Relaxed);
-        }
-        written
+            if !hold || !matches!(error, JournalError::Write { .. }) {
+                return Err(error);
+            }
+            self.held.hold(line, error).map(|()| Kept::InMemory)
+        })
+    }
+
+    /// Writes what is held, as far as the disk takes it.
+    fn write_held(&self) {
+        self.held.write(|line| self.append(line));
     }
 
     /// Writes a line again that stands in an older segment.
@@ -268,6 +296,11 @@ impl Shared {
         &self.process
     }
 
+    /// Takes down how far behind the store is.
+    pub(crate) fn is_behind(&self, rows: u64) {
+        self.behind.store(rows, Ordering::Relaxed);
+    }
+
     /// Rows ended so far, by all threads.
     pub(crate) fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
@@ -292,6 +325,10 @@ impl Shared {
 
     fn close(&self) {
         let _next = lock(&self.next);
+        self.write_held();
+        if self.held.count() > 0 && self.current.load().is_some() {
+            tracing::error!(rows = self.held.count(), "the journal's disk takes nothing: these rows are lost");
+        }
         self.current.store(None);
     }
 
@@ -310,9 +347,12 @@ impl Shared {
             begun: self.begun.load(Ordering::Relaxed),
             ended: self.ended.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            held: self.held.count(),
+            lost: self.held.lost(),
             sync_failures: self.sync_failures.load(Ordering::Relaxed),
             rotation_failures: self.rotation_failures.load(Ordering::Relaxed),
             segments: lock(&self.own).len(),
+            behind: self.behind.load(Ordering::Relaxed),
         }
     }
 }

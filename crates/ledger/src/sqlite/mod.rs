@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 /// How long a statement waits for another process's lock before it is refused.
@@ -30,8 +30,17 @@ const STATEMENTS: usize = 64;
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    writer: Option<Mutex<Connection>>,
+    writer: Writer,
     reader: Mutex<Connection>,
+}
+
+/// The connection that writes.
+#[derive(Debug)]
+enum Writer {
+    /// There is none, by intent.
+    Never,
+    /// There is one as soon as there can be.
+    Some(OnceLock<Mutex<Connection>>),
 }
 
 impl Sqlite {
@@ -40,21 +49,24 @@ impl Sqlite {
     /// # Errors
     /// The file cannot be used, or a newer version made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open =
-            |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| open(error.into()))?;
-        }
-        // made here rather than by SQLite, so that nobody else may read it
-        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        made.map_err(|error| open(error.into()))?;
-        let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        writer
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
-            .map_err(|error| open(error.into()))?;
-        schema::migrate(&mut writer, path)?;
+        let writer = Writer::Some(OnceLock::from(Mutex::new(writer(path)?)));
         let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Ok(Self { path: path.to_owned(), writer: Some(Mutex::new(writer)), reader: Mutex::new(reader) })
+        Ok(Self { path: path.to_owned(), writer, reader: Mutex::new(reader) })
+    }
+
+    /// Opens the ledger in `path` even where it cannot be written now (read-only, locked, no space): every write tries
+    /// again. The error says why it cannot.
+    ///
+    /// # Errors
+    /// It cannot be read either.
+    pub fn open_anyway(path: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
+        match Self::open(path) {
+            Ok(store) => Ok((store, None)),
+            Err(error) => match Self::open_read_only(path) {
+                Ok(store) => Ok((Self { writer: Writer::Some(OnceLock::new()), ..store }, Some(error))),
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Opens the ledger in `path` for reading, beside a server that writes it.
@@ -67,7 +79,7 @@ impl Sqlite {
             let source = "its tables are older than this version; `autarky serve` brings them up to date".into();
             return Err(StoreError::Open { path: path.to_owned(), source });
         }
-        Ok(Self { path: path.to_owned(), writer: None, reader: Mutex::new(reader) })
+        Ok(Self { path: path.to_owned(), writer: Writer::Never, reader: Mutex::new(reader) })
     }
 
     fn reader(&self) -> MutexGuard<'_, Connection> {
@@ -75,8 +87,39 @@ impl Sqlite {
     }
 
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
-        self.writer.as_ref().map(lock).ok_or_else(|| StoreError::ReadOnly(self.path.clone()))
+        match &self.writer {
+            Writer::Never => Err(StoreError::ReadOnly(self.path.clone())),
+            Writer::Some(there) => match there.get() {
+                Some(connection) => Ok(lock(connection)),
+                None => {
+                    let connection = Mutex::new(writer(&self.path)?);
+                    Ok(lock(there.get_or_init(|| connection)))
+                }
+            },
+        }
     }
+}
+
+/// A connection that writes to the ledger in `path`, which is made if missing; its tables are brought up to date.
+fn writer(path: &Path) -> Result<Connection, StoreError> {
+    let open = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| open(error.into()))?;
+    }
+    // Made here rather than by SQLite, so that nobody else may read it. Never opened here where it is there already: closing
+    // a file drops this process's locks on it, also those of its other connections.
+    match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(open(error.into())),
+        _ => {}
+    }
+    // SQLite would open what it may not write for reading, and leave files behind that nobody may write either.
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(|error| open(error.into()))?;
+    let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    writer
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        .map_err(|error| open(error.into()))?;
+    schema::migrate(&mut writer, path)?;
+    Ok(writer)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
@@ -183,6 +226,26 @@ mod tests {
         assert_eq!(reader.list(&Filter::default()).unwrap(), [suite::sample(1)]);
         assert!(matches!(reader.append(&[suite::sample(2)]), Err(StoreError::ReadOnly(_))));
         assert!(matches!(reader.put_keys(&[]), Err(StoreError::ReadOnly(_))));
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_now_is_read_and_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        assert!(Sqlite::open_anyway(&dir.path().join("no\0name")).is_err());
+        Sqlite::open(&path).unwrap().append(&[suite::sample(1)]).unwrap();
+        let lock = Connection::open(&path).unwrap();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (store, why) = Sqlite::open_anyway(&path).unwrap();
+        assert!(why.is_some_and(|why| why.to_string().contains("locked")));
+        assert_eq!(store.list(&Filter::default()).unwrap().len(), 1);
+        assert!(store.append(&[suite::sample(2)]).is_err());
+        drop(lock);
+        assert_eq!(store.append(&[suite::sample(2)]).unwrap(), 1);
+        assert!(
+            path.with_extension("db-wal").exists(),
+            "who closes last takes the log along, and that is not the lock"
+        );
     }
 
     #[test]

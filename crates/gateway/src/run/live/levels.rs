@@ -346,7 +346,7 @@ impl Drop for Places {
 }
 
 /// Money set aside for one call; dropped unsettled, all of it is free again.
-pub(super) struct Reserved {
+pub(crate) struct Reserved {
     book: Arc<Book>,
     levels: SmallVec<[Arc<Level>; 3]>,
     reservation: Option<Reservation>,

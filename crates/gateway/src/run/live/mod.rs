@@ -355,6 +355,18 @@ impl LiveView {
 
 #[cfg(test)]
 impl LiveView {
+    /// Sets money aside as a call does, to be settled with `settle`.
+    pub(crate) fn reserve(&self, levels: &Levels, worst: NanoUsd) -> Result<Option<levels::Reserved>, Spent> {
+        levels.reserve(&self.book, worst, crate::clock::wall())
+    }
+
+    /// Settles it.
+    pub(crate) fn settle(&self, money: Option<levels::Reserved>, spent: NanoUsd) {
+        if let Some(money) = money {
+            money.settle(spent, crate::clock::wall());
+        }
+    }
+
     /// What is held now: money, calls under way, places within limits.
     pub(crate) fn held(&self) -> (NanoUsd, u32, u32) {
         let keys = self.keys.load();
