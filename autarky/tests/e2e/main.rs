@@ -19,6 +19,7 @@ mod house;
 mod identity;
 mod insurance;
 mod keys;
+mod ledger;
 mod limits;
 mod losses;
 mod mirror;

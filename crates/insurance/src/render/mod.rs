@@ -4,6 +4,7 @@
 mod csv;
 mod drill;
 mod html;
+mod reconcile;
 mod register;
 mod replay;
 mod text;
@@ -13,6 +14,7 @@ mod whatif;
 pub use self::csv::csv;
 pub use drill::{drill_html, drill_text, drills_text, plan_text, standing};
 pub use html::{end, html, note, page, safe, table};
+pub use reconcile::reconcile_text;
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};
 pub use text::text;
