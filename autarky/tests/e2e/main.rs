@@ -4,14 +4,17 @@
 
 mod admin;
 mod agents;
+mod books;
 mod catalog;
 mod console;
+mod crowd;
 mod doors;
 mod errors;
 mod failover;
 mod first_answer;
 mod footprint;
 mod handover;
+mod hedging;
 mod hostile;
 #[cfg(feature = "house")]
 mod house;
@@ -31,6 +34,7 @@ mod signed;
 mod sixteen;
 mod speak;
 mod stage;
+mod storm;
 mod takeover;
 mod tool_loop;
 mod tree;

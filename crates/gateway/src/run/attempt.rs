@@ -10,7 +10,7 @@ use crate::tap::entry::{Chosen, Heard};
 use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody, Timing, Trace};
 use canon::answer::Fold;
 use canon::wire::{Protocol, Seen};
-use canon::{Facets, Fault, FaultKind, Loss, Part, Response, StopReason};
+use canon::{Fault, FaultKind, Loss, Part, Peek, Response, StopReason};
 use futures_util::StreamExt;
 use ledger::{Mode, Name};
 use policy::{Degraded, Leg};
@@ -63,11 +63,11 @@ impl Watched {
     }
 
     /// The answer has begun.
-    fn answered(&mut self, timing: &Timing, losses: &[Loss], facets: &Facets) {
+    fn answered(&mut self, timing: &Timing, losses: &[Loss], peek: &Peek) {
         self.heard.bytes = Some(0);
         if let Some((entry, flight)) = &mut self.call {
             entry.answered(timing, losses);
-            flight.answered(timing, facets);
+            flight.answered(timing, peek);
         }
     }
 
@@ -200,7 +200,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
             if let Some(quota) = quota {
                 live.said(leg.deployment, quota.left, quota.reset, clock.tick());
             }
-            watched.answered(&timing, &losses, &ask.peek.facets);
+            watched.answered(&timing, &losses, &ask.peek);
             let deployment = unit.facts.deployment().clone();
             Tried::Begun(Box::new(Begun { body, watched, deployment, degraded: leg.degraded, losses }))
         }

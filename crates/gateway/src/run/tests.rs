@@ -315,6 +315,7 @@ async fn request(gateway: &Arc<Gateway>, setup: &Arc<Setup>, dice: &Arc<Dice>, n
         levels: setup.live.levels(ProductIx(0), None, None),
         setup,
         product: ProductIx(0),
+        permit: None,
         ask: Arc::clone(&ask),
         common,
         deadline: clock::now() + DEADLINE,

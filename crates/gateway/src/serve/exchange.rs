@@ -8,17 +8,16 @@ use super::{aws, background, count, kept, pass, read, system};
 use crate::clock;
 use crate::load;
 use crate::outbox::AnswerBody;
-use crate::run::{Run, Unanswered};
+use crate::run::{Choice, Run, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::entry::Common;
 use crate::turns::Scribe;
 use crate::upstream::Ask;
-use canon::Fault;
 use canon::wire::{Dialect, Params, RouteKind};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use ledger::{Candidate, Name, RequestId};
-use policy::{Plan, PlanInput, Wall};
+use policy::Plan;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -80,8 +79,9 @@ async fn answer(
     let rules = setup.fleet.product(caller.product).rules();
     ask.in_events = ask.peek.listed || (rules.takeover.on && rules.takeover.hold_back);
     let ask = Arc::new(ask);
-    let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
     let deadline = clock::now() + rules.timeouts.deadline();
+    let (product, levels, permit) = (caller.product, &caller.levels, caller.permit.as_deref());
+    let plan = Choice { gateway, setup: &setup, product, levels, permit, ask: &ask, deadline }.plan(&[]).await?;
     if kind == RouteKind::CountTokens {
         return Ok(count::count(&setup, &ask, &plan, deadline, id).await?);
     }
@@ -92,6 +92,7 @@ async fn answer(
         gateway: Arc::clone(gateway),
         product: caller.product,
         levels: caller.levels,
+        permit: caller.permit,
         setup,
         ask,
         deadline,
@@ -103,25 +104,6 @@ async fn answer(
     let underway = run.carry_out(&plan).await?;
     // reply (and tap, which goes along with the answer)
     Ok(reply::reply(underway, (id, scribe), place).await)
-}
-
-fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {
-    let input = PlanInput {
-        facets: &ask.peek.facets,
-        model: ask.peek.model.as_deref().unwrap_or_default(),
-        product: setup.fleet.product(caller.product),
-        fleet: &setup.fleet,
-        view: &setup.live.seen_by(&caller.levels),
-        now: gateway.clock.tick(),
-        wall,
-        chance: fastrand::u64(..),
-        dialect: Some(ask.dialect.id()),
-        permit: caller.permit.as_deref(),
-        exclude: &[],
-        warm: None,
-        bound: None,
-    };
-    policy::plan(&input).map_err(|refusal| refusal.fault)
 }
 
 /// What all ledger rows of a request share.

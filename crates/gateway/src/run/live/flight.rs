@@ -7,7 +7,7 @@ use super::one::tokens_of;
 use super::product::ProductLive;
 use crate::clock::{self, Clock};
 use crate::upstream::Timing;
-use canon::{Facets, Fault, Usage};
+use canon::{Facets, Fault, Peek, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
 use policy::budget::Book;
 use policy::limit::{Full, Place};
@@ -92,10 +92,11 @@ impl Flight {
     }
 
     /// The answer has begun. A probe has shown enough; everyone else is judged by the answer's end.
-    pub(crate) fn answered(&mut self, timing: &Timing, facets: &Facets) {
+    pub(crate) fn answered(&mut self, timing: &Timing, peek: &Peek) {
         let now = self.clock.tick();
         self.answers = true;
-        self.line.one.measured(timing.first_token.unwrap_or_else(|| now.since(self.begun)), facets);
+        let first = timing.first_token.unwrap_or_else(|| now.since(self.begun));
+        self.line.one.measured(first, &peek.facets, peek.stream);
         self.product.count_share(&self.caps);
         let tickets = std::mem::take(&mut self.tickets);
         let early = |ticket: Option<Ticket>, guard: &super::guard::Guard| match ticket {
@@ -113,6 +114,7 @@ impl Flight {
 
     /// The answer is complete.
     pub(crate) fn complete(mut self, usage: &Usage) {
+        self.product.answered();
         self.settle((Outcome::Success, Outcome::Success), Some(usage));
     }
 

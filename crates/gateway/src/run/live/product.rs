@@ -15,6 +15,8 @@ const DEPOSITS: u32 = 10_000;
 pub(super) struct ProductLive {
     /// Requests whose retries and hedges are not earned yet.
     requests: AtomicU32,
+    /// Calls that were answered and have not earned their retry yet.
+    answered: AtomicU32,
     second_calls: Mutex<SecondCalls>,
     /// Answers within each share cap, and all answers.
     used: Vec<AtomicU64>,
@@ -33,6 +35,7 @@ impl ProductLive {
         let rules = product.rules();
         Self {
             requests: AtomicU32::new(0),
+            answered: AtomicU32::new(0),
             second_calls: Mutex::new(SecondCalls {
                 retries: RetryBudget::new(&rules.retries),
                 hedges: HedgeBudget::new(&rules.hedge),
@@ -47,6 +50,11 @@ impl ProductLive {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call was answered to its end.
+    pub(super) fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// With the budgets of second calls, up to date.
     pub(super) fn second_calls<T>(&self, now: Tick, with: impl FnOnce(&mut RetryBudget, &mut HedgeBudget) -> T) -> T {
         let earned = self.requests.swap(0, Ordering::Relaxed).min(DEPOSITS);
@@ -56,6 +64,7 @@ impl ProductLive {
             budgets.hedges.deposit(now);
         }
         let SecondCalls { retries, hedges } = &mut *budgets;
+        retries.earn(u64::from(self.answered.swap(0, Ordering::Relaxed)), now);
         with(retries, hedges)
     }
 
