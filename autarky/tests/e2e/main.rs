@@ -4,8 +4,10 @@
 
 mod admin;
 mod agents;
+mod books;
 mod catalog;
 mod console;
+mod crowd;
 mod doors;
 mod drills;
 mod errors;
@@ -13,6 +15,7 @@ mod failover;
 mod first_answer;
 mod footprint;
 mod handover;
+mod hedging;
 mod hostile;
 #[cfg(feature = "house")]
 mod house;
@@ -36,6 +39,7 @@ mod sixteen;
 mod speak;
 mod stage;
 mod stores_down;
+mod storm;
 mod takeover;
 mod tool_loop;
 mod tree;

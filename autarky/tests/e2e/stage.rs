@@ -210,7 +210,9 @@ pub(crate) fn shot(number: u64, stream: bool) -> Shot {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: Bytes::from(chat("auto", &question, stream).to_string()),
         stream,
+        grammar: ear(),
         expect: Some(expected_answer(&question)),
+        calls: Vec::new(),
         asked: Asked { usage: Some(false), n: Some(1) },
         leave_after: None,
     }
@@ -218,7 +220,7 @@ pub(crate) fn shot(number: u64, stream: bool) -> Shot {
 
 /// A load of `requests` by 16 at once.
 pub(crate) fn load(addr: SocketAddr, requests: u64, shot: impl Fn(u64) -> Shot + Send + Sync + 'static) -> Load {
-    Load { addr, tasks: 16, requests, grammar: ear(), limit: PATIENCE, shot: Arc::new(shot) }
+    Load { addr, tasks: 16, requests, limit: PATIENCE, shot: Arc::new(shot) }
 }
 
 /// The request's id, as its client was told.

@@ -83,12 +83,17 @@ impl Default for Settings {
 /// Whoever asks us to wait longer is asked again after a day: such a number is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
+/// What a call leaves of what was known before it, where it is asked how bad it was lately.
+const KEPT: f32 = 7.0 / 8.0;
+
 /// Leave to make one call. Give it back with the call's outcome: `Breaker::settle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an admitted call must be settled, or its probe blocks others until it times out"]
 pub struct Ticket {
     generation: u32,
     probe: bool,
+    /// When the call began.
+    at: Tick,
 }
 
 impl Ticket {
@@ -174,8 +179,15 @@ pub struct Breaker {
     /// Counts changes of state, so that calls from before a change cannot speak about after.
     generation: u32,
     in_a_row: u32,
+    /// When the first of those failures in a row was known: whoever asked before that knows nothing of them.
+    since: Tick,
     /// How often it opened without being fully closed in between.
     opened: u32,
+    /// Of these, for being sick, and for a wait that nobody named: each doubles its own time only.
+    sick: u32,
+    limits: u32,
+    /// How bad it was lately, 0 to 1: the last call counts an eighth.
+    failing: f32,
     window_start: Tick,
     calls: u32,
     failures: u32,
@@ -190,7 +202,11 @@ impl Breaker {
             state: State::Closed,
             generation: 0,
             in_a_row: 0,
+            since: Tick::ZERO,
             opened: 0,
+            sick: 0,
+            limits: 0,
+            failing: 0.0,
             window_start: Tick::ZERO,
             calls: 0,
             failures: 0,
@@ -213,14 +229,14 @@ impl Breaker {
     /// Asks for leave to make one call; `None`: not now. In probation exactly one call gets it.
     pub fn admit(&mut self, now: Tick) -> Option<Ticket> {
         match self.health(now) {
-            Health::Closed | Health::Ramp(_) => Some(Ticket { generation: self.generation, probe: false }),
+            Health::Closed | Health::Ramp(_) => Some(Ticket { generation: self.generation, probe: false, at: now }),
             Health::Probe => {
                 let cause = match self.state {
                     State::Open { cause, .. } | State::Probing { cause, .. } => cause,
                     State::Closed | State::Ramp { .. } => Cause::Sick,
                 };
                 self.become_state(State::Probing { since: now, cause });
-                Some(Ticket { generation: self.generation, probe: true })
+                Some(Ticket { generation: self.generation, probe: true, at: now })
             }
             Health::Probing | Health::Open { .. } => None,
         }
@@ -228,13 +244,18 @@ impl Breaker {
 
     /// Leave to make a call though it is open, for the last resort when everyone is down. A success closes it as a
     /// probe's would; a failure does not hold it open any longer.
-    pub const fn force(&self) -> Ticket {
-        Ticket { generation: self.generation, probe: false }
+    pub const fn force(&self, now: Tick) -> Ticket {
+        Ticket { generation: self.generation, probe: false, at: now }
     }
 
     /// Gives a ticket back with the call's outcome. `chance` spreads the time that it stays open, so that many
     /// gateways do not probe at the same moment.
     pub fn settle(&mut self, ticket: Ticket, outcome: Outcome, now: Tick, chance: u64) {
+        self.failing = match outcome {
+            Outcome::Success => self.failing * KEPT,
+            Outcome::Failure { cause: Cause::Sick, .. } => self.failing * KEPT + (1.0 - KEPT),
+            Outcome::Neutral | Outcome::Failure { .. } => self.failing,
+        };
         if ticket.generation != self.generation {
             return;
         }
@@ -246,7 +267,9 @@ impl Breaker {
             (_, Outcome::Neutral) | (State::Open { .. }, Outcome::Failure { .. }) => {}
             (State::Closed, Outcome::Success) => {
                 self.count(now, false);
-                self.in_a_row = 0;
+                if ticket.at >= self.since {
+                    self.in_a_row = 0;
+                }
             }
             (State::Open { .. } | State::Probing { .. }, Outcome::Success) => {
                 self.become_state(State::Ramp { successes: 0 });
@@ -262,6 +285,9 @@ impl Breaker {
             }
             (_, Outcome::Failure { cause, wait }) => {
                 self.count(now, true);
+                if self.in_a_row == 0 {
+                    self.since = now;
+                }
                 self.in_a_row += 1;
                 if self.must_open(cause) {
                     self.open(cause, wait, now, chance);
@@ -279,6 +305,13 @@ impl Breaker {
     #[must_use]
     pub const fn opened(&self) -> u32 {
         self.opened
+    }
+
+    /// How bad it was lately, 0 (every call was answered) to 1 (every call failed), whatever its state: which of several
+    /// that are down is the least bad.
+    #[must_use]
+    pub const fn failing(&self) -> f32 {
+        self.failing
     }
 
     /// The share of failed calls in the current window; `None`: too few calls.
@@ -300,19 +333,24 @@ impl Breaker {
     }
 
     fn open(&mut self, cause: Cause, wait: Option<Duration>, now: Tick, chance: u64) {
-        let doubled = |first: Duration| {
-            let long = first.saturating_mul(1 << self.opened.min(16)).min(self.settings.longest);
+        let doubled = |first: Duration, times: u32| {
+            let long = first.saturating_mul(1 << times.min(16)).min(self.settings.longest);
             // From half as long to one and a half times, so that probes of many gateways spread.
             long.mul_f32(0.5 + crate::chance::unit(chance))
         };
         let stays = match (cause, wait) {
             (Cause::Hard, _) => self.settings.hard,
             (Cause::Limit, Some(wait)) => wait.min(LONGEST_WAIT),
-            (Cause::Limit, None) => doubled(self.settings.limit),
+            (Cause::Limit, None) => doubled(self.settings.limit, self.limits),
             (Cause::Sick | Cause::Correlated, wait) => {
-                doubled(self.settings.sick).max(wait.unwrap_or_default().min(LONGEST_WAIT))
+                doubled(self.settings.sick, self.sick).max(wait.unwrap_or_default().min(LONGEST_WAIT))
             }
         };
+        match (cause, wait) {
+            (Cause::Sick | Cause::Correlated, _) => self.sick = self.sick.saturating_add(1),
+            (Cause::Limit, None) => self.limits = self.limits.saturating_add(1),
+            (Cause::Limit, Some(_)) | (Cause::Hard, _) => {}
+        }
         self.opened = self.opened.saturating_add(1);
         self.in_a_row = 0;
         self.calls = 0;
@@ -322,7 +360,7 @@ impl Breaker {
 
     fn close(&mut self, now: Tick) {
         self.become_state(State::Closed);
-        self.opened = 0;
+        (self.opened, self.sick, self.limits) = (0, 0, 0);
         self.calls = 0;
         self.failures = 0;
         self.window_start = now;
@@ -435,6 +473,37 @@ mod tests {
     }
 
     #[test]
+    fn what_began_before_the_failures_does_not_speak_against_them() {
+        let mut breaker = Breaker::new(Settings::default());
+        let long = breaker.admit(at(0)).unwrap();
+        (0..2).for_each(|_| assert!(call(&mut breaker, at(1_000), SICK)));
+        breaker.settle(long, Outcome::Success, at(1_001), HALF);
+        call(&mut breaker, at(1_002), SICK);
+        assert!(matches!(breaker.health(at(1_002)), Health::Open { .. }));
+    }
+
+    #[test]
+    fn it_is_known_how_bad_it_was_whatever_its_state() {
+        let (mut breaker, mut dead) = (tripped(), tripped());
+        assert!(breaker.failing() > 0.3);
+        for _ in 0..20 {
+            let (forced, hopeless) = (breaker.force(at(1)), dead.force(at(1)));
+            breaker.settle(forced, Outcome::Success, at(1), HALF);
+            dead.settle(hopeless, SICK, at(1), HALF);
+        }
+        assert!(breaker.failing() < 0.05 && dead.failing() > 0.9);
+    }
+
+    #[test]
+    fn a_limit_does_not_make_the_next_sickness_longer() {
+        let mut breaker = Breaker::new(Settings::default());
+        let wait = Some(Duration::from_secs(1));
+        call(&mut breaker, at(0), Outcome::Failure { cause: Cause::Limit, wait });
+        call(&mut breaker, at(1_000), SICK);
+        assert_eq!(breaker.health(at(1_000)), Health::Open { until: at(6_000), cause: Cause::Sick });
+    }
+
+    #[test]
     fn calls_from_before_it_opened_have_no_say() {
         let mut breaker = Breaker::new(Settings::default());
         let early = breaker.admit(at(0)).unwrap();
@@ -450,10 +519,10 @@ mod tests {
     fn the_last_resort_can_prove_it_alive_and_does_not_hold_it_down() {
         let mut breaker = tripped();
         let before = breaker.health(at(1));
-        let forced = breaker.force();
+        let forced = breaker.force(at(1));
         breaker.settle(forced, SICK, at(1), HALF);
         assert_eq!(breaker.health(at(1)), before);
-        let forced = breaker.force();
+        let forced = breaker.force(at(1));
         breaker.settle(forced, Outcome::Success, at(1), HALF);
         assert!(matches!(breaker.health(at(1)), Health::Ramp(_)));
     }

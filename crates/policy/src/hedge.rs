@@ -1,5 +1,5 @@
-//! When to ask a second deployment because the first token is slow to come: after the learned 95th percentile, and
-//! never for more than a fixed share of requests.
+//! When to ask a second deployment because the first token is slow to come: later than all but two in a hundred, or than
+//! three times the usual one, and never for more than a fixed share of requests.
 
 use crate::latency::Quantiles;
 use crate::rules::Hedging;
@@ -12,13 +12,17 @@ const SECONDS: usize = 60;
 /// A shorter wait than this is not worth a second call.
 const LEAST_DELAY: Duration = Duration::from_millis(20);
 /// The share of first tokens that come before a hedge is worth it.
-const QUANTILE: f64 = 0.95;
+const QUANTILE: f64 = 0.98;
+/// So many times the usual wait is too long, however often it happens: who is slow for one request in twenty would else
+/// be taken to be that slow by nature.
+const TIMES: u32 = 3;
 
-/// How long to wait for a first token before a hedge, learned from `first_tokens` of deployments that serve the same
-/// kind of request; `None`: not learned yet, so no hedge.
+/// How long to wait for a first token before a hedge, learned from the `first_tokens` of a deployment; `None`: not
+/// learned yet, so no hedge.
 #[must_use]
 pub fn delay(first_tokens: &Quantiles) -> Option<Duration> {
-    first_tokens.at(QUANTILE).map(|delay| delay.max(LEAST_DELAY))
+    let (late, usual) = (first_tokens.at(QUANTILE)?, first_tokens.at(0.5)?);
+    Some(late.min(usual * TIMES).max(LEAST_DELAY))
 }
 
 /// The hedges that a pool of requests may afford.
@@ -69,10 +73,14 @@ mod tests {
     fn the_delay_is_learned() {
         let mut seen = Quantiles::new();
         assert_eq!(delay(&seen), None);
-        (0..100).for_each(|_| seen.add(Duration::from_millis(200)));
-        (0..4).for_each(|_| seen.add(Duration::from_secs(9)));
-        let delay = delay(&seen).unwrap();
-        assert!(delay >= Duration::from_millis(200) && delay < Duration::from_millis(250), "{delay:?}");
+        (0..200).for_each(|_| seen.add(Duration::from_millis(200)));
+        (0..3).for_each(|_| seen.add(Duration::from_secs(9)));
+        let learned = delay(&seen).unwrap();
+        assert!(learned >= Duration::from_millis(200) && learned < Duration::from_millis(250), "{learned:?}");
+        // Slow for one request in ten: that is no reason to wait as long for all.
+        (0..20).for_each(|_| seen.add(Duration::from_secs(9)));
+        let learned = delay(&seen).unwrap();
+        assert!(learned >= Duration::from_millis(600) && learned < Duration::from_millis(750), "{learned:?}");
     }
 
     proptest! {

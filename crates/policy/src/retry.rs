@@ -1,5 +1,6 @@
 //! Whether to try again, where and when. Retries live on a budget: a share of the requests of the last ten seconds and
-//! a few per second, so that a failing fleet is never stormed.
+//! a few per second, and one for each call that was answered: while more calls succeed than fail a retry is worth it, and
+//! a fleet that only fails is never stormed.
 
 use crate::rules::Retries;
 use crate::time::Tick;
@@ -9,9 +10,12 @@ use std::time::Duration;
 
 /// Seconds over which requests earn retries.
 const SECONDS: usize = 10;
+/// Over four such times answered calls earn retries: short, so that a fleet that has just died is not stormed on credit.
+const EARNING: Duration = Duration::from_millis(500);
+const EARNING_SLOTS: usize = 4;
 /// The longest backoff before chance shortens it.
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
-/// The backoff after the first attempt, before chance shortens it; doubles with each further one.
+/// The backoff after the first round, before chance shortens it; doubles with each further one.
 const BACKOFF_BASE: Duration = Duration::from_millis(100);
 /// Less time than this is not worth an attempt.
 const LEAST_LEFT: Duration = Duration::from_millis(20);
@@ -22,13 +26,22 @@ pub struct RetryBudget {
     share: f64,
     floor: u32,
     window: Window<SECONDS>,
+    /// Calls that were answered, and retries.
+    earned: Window<EARNING_SLOTS>,
 }
 
 impl RetryBudget {
     /// A budget by the rules of a product.
     #[must_use]
     pub const fn new(rules: &Retries) -> Self {
-        Self { share: rules.share, floor: rules.floor_per_second, window: Window::new(Duration::from_secs(1)) }
+        const SECOND: Duration = Duration::from_secs(1);
+        let (window, earned) = (Window::new(SECOND), Window::new(EARNING));
+        Self { share: rules.share, floor: rules.floor_per_second, window, earned }
+    }
+
+    /// So many calls were answered.
+    pub fn earn(&mut self, answers: u64, now: Tick) {
+        self.earned.add(now, answers, 0);
     }
 
     /// A request came in.
@@ -39,24 +52,42 @@ impl RetryBudget {
     /// Takes one retry; `false`: none is left.
     pub fn withdraw(&mut self, now: Tick) -> bool {
         let (requests, spent) = self.window.sums(now);
-        let affordable = spent < self.affordable(requests);
+        let affordable = self.left_earned(now) > 0 || spent < self.affordable(requests);
         if affordable {
-            self.window.add(now, 0, 1);
+            self.take(now);
         }
         affordable
+    }
+
+    /// Takes one retry that answered calls have earned; `false`: as many failed lately as were answered.
+    pub fn withdraw_earned(&mut self, now: Tick) -> bool {
+        let earned = self.left_earned(now) > 0;
+        if earned {
+            self.take(now);
+        }
+        earned
+    }
+
+    fn left_earned(&self, now: Tick) -> u64 {
+        let (answers, spent) = self.earned.sums(now);
+        answers.saturating_sub(spent)
     }
 
     /// Takes one retry even where none is left: a request's first change to a healthy deployment. What it takes is
     /// missing for others.
     pub fn take(&mut self, now: Tick) {
-        self.window.add(now, 0, 1);
+        if self.left_earned(now) > 0 {
+            self.earned.add(now, 0, 1);
+        } else {
+            self.window.add(now, 0, 1);
+        }
     }
 
     /// Retries left now.
     #[must_use]
     pub fn left(&self, now: Tick) -> u64 {
         let (requests, spent) = self.window.sums(now);
-        self.affordable(requests).saturating_sub(spent)
+        self.affordable(requests).saturating_sub(spent) + self.left_earned(now)
     }
 
     #[expect(
@@ -81,6 +112,13 @@ pub struct Failed<'a> {
     pub left: Duration,
     /// Whether another leg of the plan is ready: healthy and with headroom.
     pub elsewhere: bool,
+    /// How often everybody who was ready has been asked.
+    pub rounds: u32,
+    /// The least time until somebody who was asked already may be asked again; `None`: they would all fail again.
+    pub again: Option<Duration>,
+    /// Whether a second round is worth it only while others are answered: whoever failed was the last resort, or the
+    /// house stands by.
+    pub earned: bool,
 }
 
 /// What to do after a failed attempt.
@@ -95,6 +133,11 @@ pub enum Decision {
     },
     /// Ask the next leg at once.
     Elsewhere,
+    /// Nobody else is ready: look again, after this time, who is.
+    Again {
+        /// The time to wait.
+        after: Duration,
+    },
 }
 
 /// Why not to try again.
@@ -102,7 +145,7 @@ pub enum Decision {
 pub enum GiveUp {
     /// It would fail again everywhere.
     Final,
-    /// No other deployment is ready, and this one would fail again.
+    /// No other deployment is ready, and those that were asked would fail again.
     NoOther,
     /// The request has had its attempts.
     Attempts,
@@ -130,7 +173,7 @@ impl GiveUp {
 /// once; waiting is only for when nobody else is ready, and never longer than the deadline. `Retry-After` is obeyed
 /// to the full.
 pub fn next(failed: &Failed<'_>, rules: &Retries, budget: &mut RetryBudget, now: Tick, chance: u64) -> Decision {
-    let Failed { fault, attempts, left, elsewhere } = *failed;
+    let Failed { fault, attempts, left, elsewhere, rounds, again, earned } = *failed;
     if fault.retry == Retry::Never {
         return Decision::GiveUp(GiveUp::Final);
     }
@@ -146,24 +189,30 @@ pub fn next(failed: &Failed<'_>, rules: &Retries, budget: &mut RetryBudget, now:
         Decision::Here { after: fault.retry_after.unwrap_or_default() }
     } else if elsewhere {
         Decision::Elsewhere
-    } else if passes(fault.kind) {
-        Decision::Here { after: fault.retry_after.unwrap_or_else(|| backoff(attempts, chance)) }
+    } else if let Some(wait) = again {
+        Decision::Again { after: wait.max(backoff(rounds, chance)) }
     } else {
         return Decision::GiveUp(GiveUp::NoOther);
     };
-    if matches!(decision, Decision::Here { after } if after.saturating_add(LEAST_LEFT) > left) {
+    if let Decision::Here { after } | Decision::Again { after } = decision
+        && after.saturating_add(LEAST_LEFT) > left
+    {
         return Decision::GiveUp(GiveUp::Deadline);
     }
-    if decision == Decision::Elsewhere && first {
-        budget.take(now);
-    } else if !budget.withdraw(now) {
-        return Decision::GiveUp(GiveUp::Budget);
-    }
-    decision
+    let paid = match decision {
+        Decision::Elsewhere if first => {
+            budget.take(now);
+            true
+        }
+        Decision::Again { .. } if earned => budget.withdraw_earned(now),
+        _ => budget.withdraw(now),
+    };
+    if paid { decision } else { Decision::GiveUp(GiveUp::Budget) }
 }
 
 /// Whether a deployment that showed this fault may work a moment later.
-const fn passes(kind: FaultKind) -> bool {
+#[must_use]
+pub const fn passes(kind: FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::RateLimited
@@ -180,10 +229,10 @@ const fn passes(kind: FaultKind) -> bool {
     )
 }
 
-/// Exponential backoff with full jitter: anything from 0 to 100 ms doubled per attempt, at most two seconds.
+/// Exponential backoff with full jitter: anything from 0 to 100 ms, doubled per round before, at most two seconds.
 #[must_use]
-pub fn backoff(attempts: u32, chance: u64) -> Duration {
-    let most = BACKOFF_BASE.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(BACKOFF_CAP);
+pub fn backoff(rounds: u32, chance: u64) -> Duration {
+    let most = BACKOFF_BASE.saturating_mul(1 << rounds.min(8)).min(BACKOFF_CAP);
     most.mul_f32(crate::chance::unit(chance))
 }
 
@@ -194,17 +243,23 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
+    /// After the first round, when whoever failed is the only one.
+    fn failed(fault: &Fault, attempts: u32, left: Duration, elsewhere: bool) -> Failed<'_> {
+        let again = passes(fault.kind).then(|| fault.retry_after.unwrap_or_default());
+        Failed { fault, attempts, left, elsewhere, rounds: 0, again, earned: false }
+    }
+
     fn decide(fault: &Fault, attempts: u32, left: Duration, elsewhere: bool) -> Decision {
-        let rules = Retries::default();
+        let rules = Retries { attempts: 4, ..Retries::default() };
         let mut budget = RetryBudget::new(&rules);
-        next(&Failed { fault, attempts, left, elsewhere }, &rules, &mut budget, Tick::ZERO, u64::MAX)
+        next(&failed(fault, attempts, left, elsewhere), &rules, &mut budget, Tick::ZERO, u64::MAX)
     }
 
     #[test]
     fn elsewhere_at_once_and_here_only_with_time() {
         let mut fault = Fault::provider(FaultKind::RateLimited, "slow down").after(Duration::from_secs(7));
         assert_eq!(decide(&fault, 1, HOUR, true), Decision::Elsewhere);
-        assert_eq!(decide(&fault, 1, HOUR, false), Decision::Here { after: Duration::from_secs(7) });
+        assert_eq!(decide(&fault, 1, HOUR, false), Decision::Again { after: Duration::from_secs(7) });
         assert_eq!(decide(&fault, 1, Duration::from_secs(7), false), Decision::GiveUp(GiveUp::Deadline));
         assert_eq!(decide(&fault, 4, HOUR, true), Decision::GiveUp(GiveUp::Attempts));
         fault.retry = Retry::Never;
@@ -227,12 +282,30 @@ mod tests {
         let rules = Retries { floor_per_second: 0, share: 0.0, ..Retries::default() };
         let mut budget = RetryBudget::new(&rules);
         let fault = Fault::provider(FaultKind::Server, "500");
-        let mut ask = |attempts| {
-            let failed = Failed { fault: &fault, attempts, left: HOUR, elsewhere: true };
-            next(&failed, &rules, &mut budget, Tick::ZERO, 0)
-        };
+        let mut ask = |attempts| next(&failed(&fault, attempts, HOUR, true), &rules, &mut budget, Tick::ZERO, 0);
         assert_eq!(ask(1), Decision::Elsewhere);
         assert_eq!(ask(2), Decision::GiveUp(GiveUp::Budget));
+    }
+
+    #[test]
+    fn what_is_answered_earns_retries_and_what_only_fails_earns_none() {
+        let rules = Retries { floor_per_second: 0, share: 0.0, ..Retries::default() };
+        let fault = Fault::provider(FaultKind::Server, "500");
+        let mut budget = RetryBudget::new(&rules);
+        let again = |budget: &mut RetryBudget, earned| {
+            let failed = Failed { rounds: 1, earned, ..failed(&fault, 3, HOUR, false) };
+            next(&failed, &rules, budget, Tick::ZERO, 0)
+        };
+        assert_eq!(again(&mut budget, false), Decision::GiveUp(GiveUp::Budget));
+        budget.earn(2, Tick::ZERO);
+        assert_eq!(budget.left(Tick::ZERO), 2);
+        let after = Duration::ZERO;
+        assert_eq!([again(&mut budget, false), again(&mut budget, true)], [Decision::Again { after }; 2]);
+        assert_eq!(again(&mut budget, true), Decision::GiveUp(GiveUp::Budget));
+        // What every product has for nothing is not for the last resort.
+        let mut budget = RetryBudget::new(&Retries::default());
+        assert_eq!(again(&mut budget, true), Decision::GiveUp(GiveUp::Budget));
+        assert_eq!(again(&mut budget, false), Decision::Again { after });
     }
 
     proptest! {
@@ -240,11 +313,11 @@ mod tests {
         fn the_budget_is_never_passed(
             share in 0.0_f64..1.0,
             floor in 0_u32..4,
-            steps in prop::collection::vec((any::<bool>(), 0_u64..800), 1..500),
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u64..800), 1..500),
         ) {
             let mut budget = RetryBudget::new(&Retries { share, floor_per_second: floor, attempts: 4 });
-            let (mut now, mut requests, mut retries) = (0, Vec::new(), Vec::new());
-            for (request, wait) in steps {
+            let (mut now, mut requests, mut retries, mut answers) = (0, Vec::new(), Vec::new(), Vec::new());
+            for (request, answered, wait) in steps {
                 now += wait;
                 let tick = Tick::from_millis(now);
                 // The window is one of whole seconds, the current one included.
@@ -252,18 +325,23 @@ mod tests {
                 if request {
                     budget.deposit(tick);
                     requests.push(now);
+                } else if answered {
+                    budget.earn(1, tick);
+                    answers.push(now);
                 } else if budget.withdraw(tick) {
                     retries.push(now);
                     let most = lately(&requests) * share + f64::from(floor) * 10.0;
-                    prop_assert!(lately(&retries) <= most);
+                    let earned = answers.iter().filter(|at| **at / 1_000 + 12 > now / 1_000).count() as f64;
+                    // The two seconds of an answer may count for those before it and for those behind it.
+                    prop_assert!(lately(&retries) <= most + 2.0 * earned);
                 }
             }
         }
 
         #[test]
-        fn backoff_keeps_below_its_cap(attempts in 0_u32..40, chance: u64) {
-            let most = Duration::from_millis(100 << attempts.saturating_sub(1).min(5)).min(BACKOFF_CAP);
-            prop_assert!(backoff(attempts, chance) <= most);
+        fn backoff_keeps_below_its_cap(rounds in 0_u32..40, chance: u64) {
+            let most = Duration::from_millis(100 << rounds.min(5)).min(BACKOFF_CAP);
+            prop_assert!(backoff(rounds, chance) <= most);
         }
     }
 }

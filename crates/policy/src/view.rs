@@ -22,12 +22,20 @@ pub struct Live {
     pub first_token_p95: Option<Duration>,
     /// Share of failed calls lately, 0 to 1; `None`: too few calls.
     pub error_rate: Option<f32>,
+    /// How bad it was lately, 0 to 1, whether it is down or not.
+    pub failing: f32,
 }
 
 impl Live {
     /// Healthy, idle and never measured.
-    pub const FRESH: Self =
-        Self { health: Health::Closed, headroom: 1.0, first_token: None, first_token_p95: None, error_rate: None };
+    pub const FRESH: Self = Self {
+        health: Health::Closed,
+        headroom: 1.0,
+        first_token: None,
+        first_token_p95: None,
+        error_rate: None,
+        failing: 0.0,
+    };
 }
 
 /// How many of a product's requests a party answered, over the window in which its cap counts.

@@ -180,6 +180,7 @@ fn live() -> impl Strategy<Value = Live> {
     let headroom = prop_oneof![1 => Just(0.0_f32), 6 => 0.01_f32..=1.0];
     (health, headroom, ms(), ms(), prop::option::of(0.0_f32..0.3)).prop_map(
         |(health, headroom, first_token, first_token_p95, error_rate)| Live {
+            failing: error_rate.unwrap_or_default(),
             health,
             headroom,
             first_token,

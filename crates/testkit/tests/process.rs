@@ -16,15 +16,16 @@ fn shot(number: u64, stream: bool, leave_after: Option<u64>) -> Shot {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: Bytes::from(body.to_string()),
         stream,
+        grammar: grammar("openai-chat").expect("grammar"),
         expect: Some(expected_answer(&question)),
+        calls: Vec::new(),
         asked: Asked { usage: Some(false), n: Some(1) },
         leave_after,
     }
 }
 
 fn load(addr: std::net::SocketAddr, requests: u64, shot: impl Fn(u64) -> Shot + Send + Sync + 'static) -> Load {
-    let grammar = grammar("openai-chat").expect("grammar");
-    Load { addr, tasks: 16, requests, grammar, limit: Duration::from_secs(20), shot: Arc::new(shot) }
+    Load { addr, tasks: 16, requests, limit: Duration::from_secs(20), shot: Arc::new(shot) }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::tap::entry::{Chosen, Heard};
 use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody, Timing, Trace};
 use canon::answer::Fold;
 use canon::wire::{Protocol, Seen};
-use canon::{Event, Facets, Fault, FaultKind, Loss, Part, Response, StopReason};
+use canon::{Event, Fault, FaultKind, Loss, Part, Peek, Response, StopReason};
 use futures_util::StreamExt;
 use ledger::{Mode, Name};
 use policy::{Degraded, Leg};
@@ -73,11 +73,11 @@ impl Watched {
     }
 
     /// The answer has begun.
-    fn answered(&mut self, timing: &Timing, losses: &[Loss], facets: &Facets) {
+    fn answered(&mut self, timing: &Timing, losses: &[Loss], peek: &Peek) {
         self.heard.bytes.get_or_insert(0);
         if let Some((entry, flight)) = &mut self.call {
             entry.answered(timing, losses);
-            flight.answered(timing, facets);
+            flight.answered(timing, peek);
         }
     }
 
@@ -214,7 +214,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
             if let Some(part) = run.common.part.as_ref().filter(|_| leg.degraded == Some(Degraded::BelowFloor)) {
                 part.below_floor();
             }
-            watched.answered(&timing, &losses, &ask.peek.facets);
+            watched.answered(&timing, &losses, &ask.peek);
             let deployment = unit.facts.deployment().clone();
             Tried::Begun(Box::new(Begun { body, watched, deployment, degraded: leg.degraded, losses }))
         }

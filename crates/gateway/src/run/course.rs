@@ -3,26 +3,39 @@
 
 use super::attempt::{Begun, Order, attempt};
 use super::live::NotNow;
-use super::{Run, Tried};
+use super::{Run, Tried, losses};
 use crate::clock;
 use crate::upstream::Ask;
 use canon::{Fault, FaultKind, Retry};
 use ledger::Mode;
-use policy::retry::{Decision, Failed};
+use policy::retry::{self, Decision, Failed};
 use policy::rules::OnFilter;
-use policy::{Degraded, Leg};
+use policy::{Degraded, DeploymentIx, Leg};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a client should wait when everyone is down and nobody says for how long.
 const LATER: Duration = Duration::from_secs(1);
+
+/// The most plans for one request.
+const ROUNDS: u32 = 20;
+/// Rounds after which whoever is held to be down is asked again only while others are answered.
+const PATIENT: u32 = 3;
+/// How long somebody may keep a request waiting while the house could answer it.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Where a request stands in its plan.
 pub(crate) struct Course {
     legs: Vec<Leg>,
     at: usize,
     attempts: u32,
+    /// How often all legs there were have been asked.
+    rounds: u32,
+    /// Those that failed and may work by and by, and from when on.
+    hopes: Vec<(DeploymentIx, Instant)>,
+    /// Those that would fail again.
+    hopeless: Vec<DeploymentIx>,
     /// Of the faults so far the one that tells the client most.
     told: Option<Fault>,
     /// Why the last leg that could not be asked could not.
@@ -49,7 +62,7 @@ impl How {
 
 impl Course {
     pub(super) const fn new(legs: Vec<Leg>) -> Self {
-        Self { legs, at: 0, attempts: 0, told: None, not_now: None }
+        Self { legs, at: 0, attempts: 0, rounds: 0, hopes: Vec::new(), hopeless: Vec::new(), told: None, not_now: None }
     }
 
     /// Attempts made so far.
@@ -57,9 +70,17 @@ impl Course {
         self.attempts
     }
 
-    /// Asks leg after leg until one begins to answer.
+    /// Asks leg after leg until one begins to answer, and those of another plan when nobody of this one is left.
     pub(super) async fn answer(&mut self, run: &Run, how: &mut How) -> Result<Begun, Fault> {
-        while let Some(leg) = self.legs.get(self.at).copied() {
+        loop {
+            let Some(leg) = self.legs.get(self.at).copied() else {
+                // Nobody could be asked: breakers may have opened since the plan was made.
+                let after = retry::backoff(self.rounds, fastrand::u64(..));
+                if matches!(self.not_now, Some(NotNow::Breaker)) && self.again(run, after).await {
+                    continue;
+                }
+                break;
+            };
             let fault = match self.step(run, how, leg).await {
                 Tried::Begun(begun) => return Ok(*begun),
                 Tried::Failed(fault) => fault,
@@ -87,26 +108,79 @@ impl Course {
         if fault.kind == FaultKind::ContentFilter && run.product().rules().on_filter == OnFilter::Elsewhere {
             fault.retry = Retry::Elsewhere;
         }
+        self.learn(run, &fault);
         let next = self.next(run, &fault);
         let decision = self.decide(run, &fault, next);
         self.told = Some(most_telling(self.told.take(), fault));
         match (decision, next) {
             (Decision::Elsewhere, Some(next)) => self.at = next,
             (Decision::Here { after }, _) => tokio::time::sleep(after).await,
+            (Decision::Again { after }, _) => return self.again(run, after).await,
             (Decision::GiveUp(_) | Decision::Elsewhere, _) => return false,
         }
         true
     }
 
-    /// What to do after a fault. The house model costs no provider anything: where it is next, it is always asked.
-    fn decide(&self, run: &Run, fault: &Fault, next: Option<usize>) -> Decision {
-        let leg = next.and_then(|next| self.legs.get(next));
-        if fault.retry != Retry::Never && leg.is_some_and(|leg| leg.degraded == Some(Degraded::House)) {
-            return Decision::Elsewhere;
+    /// Remembers of whoever failed whether it may work by and by.
+    fn learn(&mut self, run: &Run, fault: &Fault) {
+        let Some(leg) = self.legs.get(self.at).copied() else { return };
+        self.hopes.retain(|(one, _)| *one != leg.deployment);
+        if retry::passes(fault.kind) {
+            self.hopes.push((leg.deployment, clock::now() + fault.retry_after.unwrap_or_default()));
+        } else if fault.kind == FaultKind::ContextLength {
+            let context = |ix: DeploymentIx| run.setup.fleet.deployment(ix).context;
+            let most = context(leg.deployment);
+            let small = self.legs.iter().map(|leg| leg.deployment).filter(|ix| context(*ix) <= most);
+            self.hopeless.extend(small);
+            self.hopes.retain(|(one, _)| context(*one) > most);
+        } else if fault.retry != Retry::Here {
+            self.hopeless.push(leg.deployment);
         }
-        let left = run.deadline.saturating_duration_since(clock::now());
-        let failed = Failed { fault, attempts: self.attempts, left, elsewhere: next.is_some() };
-        run.setup.live.after_fault(run.product(), &failed, run.gateway.clock.tick())
+    }
+
+    /// Another plan, after a while: whoever failed may have recovered, and others too.
+    async fn again(&mut self, run: &Run, after: Duration) -> bool {
+        self.rounds += 1;
+        self.not_now = None;
+        if self.rounds > ROUNDS || after > run.deadline.saturating_duration_since(clock::now()) {
+            return false;
+        }
+        tokio::time::sleep(after).await;
+        let legs = match run.choice().plan(&self.hopeless).await {
+            Ok(plan) => losses::sort(run, &plan.legs),
+            Err(fault) => Err(fault),
+        };
+        match legs {
+            Ok(legs) => (self.legs, self.at) = (legs, 0),
+            Err(fault) => {
+                self.told.get_or_insert(fault);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What to do after a fault. The house model costs no provider anything: where it is next, it is always asked, but
+    /// for a moment in which those who answer others may answer this one too.
+    fn decide(&self, run: &Run, fault: &Fault, next: Option<usize>) -> Decision {
+        let degraded = |at: usize| self.legs.get(at).and_then(|leg| leg.degraded);
+        let house = next.is_some_and(|next| degraded(next) == Some(Degraded::House));
+        let now = clock::now();
+        let failed = Failed {
+            fault,
+            attempts: self.attempts,
+            left: run.deadline.saturating_duration_since(now),
+            elsewhere: next.is_some() && !house,
+            rounds: self.rounds,
+            again: self.hopes.iter().map(|(_, at)| at.saturating_duration_since(now)).min(),
+            earned: house || (self.rounds >= PATIENT && degraded(self.at) == Some(Degraded::Unhealthy)),
+        };
+        let decision = run.setup.live.after_fault(run.product(), &failed, run.gateway.clock.tick());
+        match decision {
+            Decision::Again { after } if house && after > MOMENT => Decision::Elsewhere,
+            Decision::GiveUp(_) if house && fault.retry != Retry::Never => Decision::Elsewhere,
+            decision => decision,
+        }
     }
 
     /// The next leg that may do better. A prompt that was too long goes to a larger context only.
@@ -170,7 +244,7 @@ impl Course {
         if how.mode != Mode::Live {
             return None;
         }
-        let delay = run.setup.live.hedge_after(run.product(), leg.deployment, &how.ask.peek.facets)?;
+        let delay = run.setup.live.hedge_after(run.product(), leg.deployment, &how.ask.peek)?;
         Some((*other, delay))
     }
 

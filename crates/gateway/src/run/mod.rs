@@ -5,6 +5,7 @@
 pub mod live;
 
 mod attempt;
+mod choose;
 mod course;
 mod journal;
 mod losses;
@@ -14,6 +15,7 @@ mod takeover;
 mod tests;
 
 pub use attempt::{Begun, Watched};
+pub(crate) use choose::Choice;
 pub(crate) use pump::Carry;
 
 use crate::setup::{Gateway, Setup};
@@ -22,7 +24,7 @@ use crate::upstream::Ask;
 use canon::{Fault, FaultKind};
 use course::{Course, How};
 use live::{AtLimit, Levels, NotNow};
-use policy::{Plan, Product, ProductIx};
+use policy::{Permit, Plan, Product, ProductIx};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,8 @@ pub struct Run {
     pub product: ProductIx,
     /// Within whose limits it is.
     pub levels: Levels,
+    /// What the key permits of its product's deployments; `None`: all.
+    pub permit: Option<Arc<Permit>>,
     /// What is asked.
     pub ask: Arc<Ask>,
     /// What all ledger rows of it share.
@@ -101,6 +105,19 @@ impl Run {
                 Ok(Underway { run: self, course, begun })
             }
             Err(fault) => Err(Unanswered { fault, attempts: course.attempts() }),
+        }
+    }
+
+    /// Whom to ask.
+    pub(crate) fn choice(&self) -> Choice<'_> {
+        Choice {
+            gateway: &self.gateway,
+            setup: &self.setup,
+            product: self.product,
+            levels: &self.levels,
+            permit: self.permit.as_deref(),
+            ask: &self.ask,
+            deadline: self.deadline,
         }
     }
 }

@@ -330,7 +330,7 @@ fn run_of((gateway, setup, levels): (&Arc<Gateway>, &Arc<Setup>, &Levels), ask: 
     let (gateway, setup) = (Arc::clone(gateway), Arc::clone(setup));
     let levels = levels.clone();
     let (ask, deadline) = (Arc::clone(ask), clock::now() + DEADLINE);
-    Run { gateway, levels, setup, product: ProductIx(0), ask, common, deadline }
+    Run { gateway, levels, setup, product: ProductIx(0), permit: None, ask, common, deadline }
 }
 
 /// What the client hears, as text; it may leave before the end.

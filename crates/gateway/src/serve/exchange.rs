@@ -9,18 +9,17 @@ use crate::clock;
 use crate::drill::Part;
 use crate::load::{self, Place as InFlight};
 use crate::outbox::AnswerBody;
-use crate::run::{Run, Unanswered};
+use crate::run::{Choice, Run, Unanswered};
 use crate::setup::{Gateway, Setup};
 use crate::tap::entry::Common;
 use crate::turns::Scribe;
 use crate::upstream::Ask;
 use bytes::Bytes;
-use canon::Fault;
 use canon::wire::{Dialect, Params, RouteKind};
 use http::{HeaderMap, Request, Response, request};
 use hyper::body::Incoming;
 use ledger::{Candidate, Name, RequestId};
-use policy::{Plan, PlanInput, Wall};
+use policy::Plan;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -77,12 +76,12 @@ async fn answer(
         _ => gateway.enlist(&setup, caller.product, drilled::marked(&head.headers)),
     };
     let Some(enlisted) = enlisted else {
-        let admitted = Admitted { setup, caller, micros, place, part: None };
+        let admitted = Admitted { setup, caller, place, part: None };
         return carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
     };
     let row = drilled::row(&enlisted.setup, &caller, dialect.id().name(), id, micros);
     let part = Part::begin(gateway, enlisted.drill, row);
-    let admitted = Admitted { setup: enlisted.setup, caller, micros, place, part: Some(Arc::clone(&part)) };
+    let admitted = Admitted { setup: enlisted.setup, caller, place, part: Some(Arc::clone(&part)) };
     let answered = carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
     Ok(drilled::answer(&part, answered, |unanswered| reply::fault(dialect, unanswered, id)))
 }
@@ -91,7 +90,6 @@ async fn answer(
 struct Admitted {
     setup: Arc<Setup>,
     caller: Caller,
-    micros: i64,
     place: InFlight,
     part: Option<Arc<Part>>,
 }
@@ -103,7 +101,7 @@ async fn carry(
     (headers, body): (HeaderMap, Bytes),
     id: RequestId,
 ) -> Result<Response<AnswerBody>, Unanswered> {
-    let Admitted { setup, caller, micros, place, part } = admitted;
+    let Admitted { setup, caller, place, part } = admitted;
     // read
     let ask = Ask::read(dialect, params, headers, body)?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
@@ -114,8 +112,9 @@ async fn carry(
     let rules = setup.fleet.product(caller.product).rules();
     ask.in_events = ask.peek.listed || (rules.takeover.on && rules.takeover.hold_back);
     let ask = Arc::new(ask);
-    let plan = choose(gateway, &setup, &caller, &ask, Wall::from_unix(micros / 1_000_000))?;
     let deadline = clock::now() + rules.timeouts.deadline();
+    let (product, levels, permit) = (caller.product, &caller.levels, caller.permit.as_deref());
+    let plan = Choice { gateway, setup: &setup, product, levels, permit, ask: &ask, deadline }.plan(&[]).await?;
     if kind == RouteKind::CountTokens {
         return Ok(count::count(&setup, &ask, &plan, deadline, id).await?);
     }
@@ -126,6 +125,7 @@ async fn carry(
         gateway: Arc::clone(gateway),
         product: caller.product,
         levels: caller.levels,
+        permit: caller.permit,
         setup,
         ask,
         deadline,
@@ -137,26 +137,6 @@ async fn carry(
     let underway = run.carry_out(&plan).await?;
     // reply (and tap, which goes along with the answer)
     Ok(reply::reply(underway, (id, scribe), place).await)
-}
-
-fn choose(gateway: &Gateway, setup: &Setup, caller: &Caller, ask: &Ask, wall: Wall) -> Result<Plan, Fault> {
-    let now = gateway.clock.tick();
-    let input = PlanInput {
-        facets: &ask.peek.facets,
-        model: ask.peek.model.as_deref().unwrap_or_default(),
-        product: setup.fleet.product(caller.product),
-        fleet: &setup.fleet,
-        view: &setup.live.seen_by(&caller.levels),
-        now,
-        wall,
-        chance: fastrand::u64(..),
-        dialect: Some(ask.dialect.id()),
-        permit: caller.permit.as_deref(),
-        exclude: &[],
-        warm: setup.live.warm(caller.product, ask, now),
-        bound: None,
-    };
-    policy::plan(&input).map_err(|refusal| refusal.fault)
 }
 
 /// What all ledger rows of a request share.

@@ -97,7 +97,7 @@ pub(super) struct Scan<'a, V: ?Sized> {
     over_cap: Candidates,
     below_floor: Candidates,
     /// The least bad of those that are down, and how bad it is.
-    unhealthy: Option<(Candidate, (bool, Duration))>,
+    unhealthy: Option<(Candidate, (bool, u32, Duration))>,
     over_budget: bool,
     pub(super) candidates: Candidates,
     /// When the first of those that are down may be asked again.
@@ -299,7 +299,7 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         let mut candidate = self.candidate(ranked, lean, standing, &live, degraded);
         let verdict = self.rules(&candidate, standing);
         match live.health {
-            Health::Open { .. } | Health::Probing => return self.down(candidate, live.health, &verdict),
+            Health::Open { .. } | Health::Probing => return self.down(candidate, &live, &verdict),
             Health::Closed | Health::Ramp(_) | Health::Probe => {}
         }
         if live.headroom <= 0.0 {
@@ -389,8 +389,8 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
 
     /// Drops one that is down, but keeps the least bad of them in mind. Whoever refuses us or asked us to wait is
     /// taken at its word.
-    fn down(&mut self, candidate: Candidate, health: Health, verdict: &Verdict) -> Option<Candidate> {
-        let (reason, wait, may_try) = match health {
+    fn down(&mut self, candidate: Candidate, live: &Live, verdict: &Verdict) -> Option<Candidate> {
+        let (reason, wait, may_try) = match live.health {
             Health::Open { until, cause } => {
                 let may_try = matches!(cause, Cause::Sick | Cause::Correlated);
                 (DropReason::Down(cause), Some(until.since(self.input.now)), may_try)
@@ -400,7 +400,9 @@ impl<'a, V: View + ?Sized> Scan<'a, V> {
         if let Some(wait) = wait {
             self.soonest = Some(self.soonest.map_or(wait, |soonest| soonest.min(wait)));
         }
-        let badness = (candidate.degraded.is_some(), wait.unwrap_or_default());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1")]
+        let failing = (live.failing * 1_000.0) as u32;
+        let badness = (candidate.degraded.is_some(), failing, wait.unwrap_or_default());
         let bends = self.input.product.bends(LastResort::Unhealthy);
         if may_try
             && bends

@@ -90,7 +90,7 @@ pub struct Retries {
     /// The most calls upstream for one request, the first one included.
     pub attempts: u32,
     /// Retries as a share of the requests of the last ten seconds. A request's first change to a healthy
-    /// deployment is always allowed.
+    /// deployment is always allowed, and so is every retry while fewer calls fail than are answered.
     pub share: f64,
     /// Retries per second that are allowed however few requests there are.
     pub floor_per_second: u32,
@@ -98,7 +98,7 @@ pub struct Retries {
 
 impl Default for Retries {
     fn default() -> Self {
-        Self { attempts: 4, share: 0.2, floor_per_second: 3 }
+        Self { attempts: 10, share: 0.2, floor_per_second: 3 }
     }
 }
 
@@ -108,13 +108,13 @@ impl Default for Retries {
 pub struct Hedging {
     /// Whether to hedge at all: it buys short waits with a few calls more.
     pub on: bool,
-    /// The most hedges as a share of the requests of the last minute, 0 to 0.5.
+    /// The most hedges as a share of the requests of the last minute, 0 to 0.5: what short waits may cost.
     pub share: f64,
 }
 
 impl Default for Hedging {
     fn default() -> Self {
-        Self { on: false, share: 0.05 }
+        Self { on: false, share: 0.03 }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::client::Client;
 use crate::grammar::{Asked, Ended, Grammar, Heard};
 use bytes::Bytes;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// One request to send.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shot {
     /// Path.
     pub path: String,
@@ -22,12 +23,36 @@ pub struct Shot {
     pub body: Bytes,
     /// Whether a stream is asked for.
     pub stream: bool,
+    /// The grammar that its answer is read by.
+    pub grammar: &'static dyn Grammar,
     /// What the answer's words must be; `None`: anything.
     pub expect: Option<String>,
+    /// Where words are expected: the calls that the answer must make, in any order, by tool and arguments.
+    pub calls: Vec<(String, Value)>,
     /// What the grammar must know.
     pub asked: Asked,
     /// Leaves after so many pieces of a stream, or before a whole answer.
     pub leave_after: Option<u64>,
+}
+
+impl std::fmt::Debug for Shot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.path, String::from_utf8_lossy(&self.body))
+    }
+}
+
+impl Shot {
+    /// Whether `heard` is complete, without a slip and what the question must lead to.
+    #[must_use]
+    pub fn is_answered_by(&self, heard: &Heard) -> bool {
+        let choice = heard.choices.get(&0).cloned().unwrap_or_default();
+        let arguments = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let mut calls: Vec<(String, Value)> =
+            choice.calls.iter().map(|call| (call.name.clone(), arguments(&call.arguments))).collect();
+        let mut wanted = self.calls.clone();
+        [&mut calls, &mut wanted].into_iter().for_each(|calls| calls.sort_by(|a, b| a.0.cmp(&b.0)));
+        heard.is_well() && self.expect.as_ref().is_none_or(|words| *words == choice.text && calls == wanted)
+    }
 }
 
 /// A load.
@@ -38,8 +63,6 @@ pub struct Load {
     pub tasks: usize,
     /// Requests in all.
     pub requests: u64,
-    /// The grammar that answers are read by.
-    pub grammar: &'static dyn Grammar,
     /// The longest a request may take.
     pub limit: Duration,
     /// Makes request number n.
@@ -144,22 +167,18 @@ async fn shoot_all(load: Arc<Load>, next: Arc<AtomicU64>) -> Vec<Told> {
         let shot = (load.shot)(number);
         let began = Instant::now();
         let mut told = Told { number, stream: shot.stream, ..Told::default() };
-        let whole = tokio::time::timeout(load.limit, shoot(&mut client, &shot, load.grammar, began, &mut told)).await;
+        let whole = tokio::time::timeout(load.limit, shoot(&mut client, &shot, began, &mut told)).await;
         if whole.is_err() {
             told.error = Some(format!("no end within {:?}", load.limit));
             client = Client::new(load.addr);
         }
         told.total_us = micros(began);
-        let wanted = shot.expect.as_deref();
-        told.right = told.status == Some(200)
-            && told.error.is_none()
-            && told.heard.is_well()
-            && wanted.is_none_or(|words| words == told.heard.text());
+        told.right = told.status == Some(200) && told.error.is_none() && shot.is_answered_by(&told.heard);
         out.push(told);
     }
 }
 
-async fn shoot(client: &mut Client, shot: &Shot, grammar: &dyn Grammar, began: Instant, told: &mut Told) {
+async fn shoot(client: &mut Client, shot: &Shot, began: Instant, told: &mut Told) {
     let headers: Vec<(&str, &str)> = shot.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut answer = match client.send("POST", &shot.path, &headers, shot.body.clone()).await {
         Ok(answer) => answer,
@@ -193,7 +212,7 @@ async fn shoot(client: &mut Client, shot: &Shot, grammar: &dyn Grammar, began: I
         }
     }
     let streamed = shot.stream && told.status == Some(200);
-    told.heard = if streamed { grammar.stream(&bytes, &shot.asked) } else { grammar.unary(&bytes) };
+    told.heard = if streamed { shot.grammar.stream(&bytes, &shot.asked) } else { shot.grammar.unary(&bytes) };
     if told.error.is_none() {
         client.keep(answer);
     }

@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) closes: bool,
     pub(super) status: Option<u16>,
     pub(super) usage: Option<Counts>,
+    /// The number of events with which usage is told.
+    pub(super) tells_at: u64,
     pub(super) outcome: Outcome,
     pub(super) events: u64,
     pub(super) bytes: u64,
@@ -43,7 +45,7 @@ impl Drop for Exchange {
                 status: self.status,
                 events: self.events,
                 bytes: self.bytes,
-                usage: self.usage.filter(|_| outcome == Outcome::Finished),
+                usage: self.usage.filter(|_| self.events >= self.tells_at),
                 outcome,
             },
         );

@@ -144,19 +144,6 @@ impl Trouble {
 }
 
 impl Fault {
-    /// Whether every event of the answer but its end still reaches the client.
-    pub(super) fn spares_the_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::SlowFirst { .. }
-                | Self::WrongType { .. }
-                | Self::Drip { .. }
-                | Self::Malformed { .. }
-                | Self::Stall { ms: Some(_), .. }
-                | Self::NoTerminator { after: None }
-        )
-    }
-
     /// Its name in the log.
     #[must_use]
     pub fn name(&self) -> String {

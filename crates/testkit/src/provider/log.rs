@@ -67,7 +67,7 @@ pub struct End {
     pub events: u64,
     /// Bytes of the answer handed to the socket.
     pub bytes: u64,
-    /// Token counts reported to the client.
+    /// Token counts reported to the client, whether it stayed to read them or not.
     pub usage: Option<Counts>,
     /// How it ended.
     pub outcome: Outcome,

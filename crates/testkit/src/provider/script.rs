@@ -60,6 +60,8 @@ pub struct When {
     pub from_ms: Option<u64>,
     /// Milliseconds since the script was set: before.
     pub until_ms: Option<u64>,
+    /// Every so many milliseconds the clock of `from_ms` and `until_ms` begins anew.
+    pub period_ms: Option<u64>,
     /// Just these.
     pub nth: Option<Vec<u64>>,
     /// From this one on.
@@ -261,12 +263,13 @@ impl Running {
 impl When {
     /// Whether the request itself is one the rule is about.
     fn is_for(&self, facts: &Facts<'_>) -> bool {
+        let at_ms = self.period_ms.map_or(facts.at_ms, |period| facts.at_ms % period.max(1));
         self.wire.as_ref().is_none_or(|wire| wire == facts.wire)
             && self.model.as_ref().is_none_or(|model| model == facts.model)
             && self.stream.is_none_or(|stream| stream == facts.stream)
             && self.last.is_none_or(|last| Some(last) == facts.last)
-            && self.from_ms.is_none_or(|from| facts.at_ms >= from)
-            && self.until_ms.is_none_or(|until| facts.at_ms < until)
+            && self.from_ms.is_none_or(|from| at_ms >= from)
+            && self.until_ms.is_none_or(|until| at_ms < until)
     }
 
     /// Whether the rule picks the `number`th such request; `chance` is 0 to 1.
@@ -313,6 +316,7 @@ mod tests {
         assert_eq!(picked(When { every: Some(2), ..When::default() }, 0, 4), [true, false, true, false]);
         assert_eq!(picked(When { model: Some("x".into()), ..When::default() }, 0, 2), [false, false]);
         assert_eq!(picked(When { until_ms: Some(5), ..When::default() }, 0, 1), [false]);
+        assert_eq!(picked(When { until_ms: Some(2), period_ms: Some(4), ..When::default() }, 0, 1), [true]);
     }
 
     #[test]

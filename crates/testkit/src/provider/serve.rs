@@ -117,6 +117,7 @@ pub(super) async fn answer(
         closes: running.script.requests_per_connection.is_some_and(|most| served >= most),
         status: None,
         usage: None,
+        tells_at: u64::MAX,
         outcome: Outcome::Open,
         events: 0,
         bytes: 0,
@@ -322,7 +323,8 @@ async fn said(
     let reply = compose(ask, &judged.orders.answer, serial);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let writing = Writing { ask, reply: &reply, now: i64::try_from(now).unwrap_or(i64::MAX) };
-    exchange.usage = Some(reply.usage).filter(|_| reply.reports_usage && wire.tells_usage(ask));
+    let reports = reply.reports_usage || !wire.may_hide_usage();
+    exchange.usage = Some(reply.usage).filter(|_| reports && wire.tells_usage(ask));
     let events = if ask.stream { wire.stream(&writing) } else { vec![Bytes::from(wire.unary(&writing).to_string())] };
     send(exchange, wire, judged, events, mime).await
 }
@@ -345,9 +347,6 @@ async fn raw_answer(
     }
     response
 }
-
-/// Spares a stream, but cuts a whole answer in half.
-const UNENDED: Fault = Fault::NoTerminator { after: None };
 
 /// Sends `events`, spoiled by the fault ordered.
 async fn send(
@@ -397,8 +396,9 @@ async fn send(
         spoiled.malformed = Bytes::from_static(b"}]\"{");
         spoiled.terminators = 1;
     }
-    let spared = fault.is_none_or(|fault| fault.spares_the_answer() && (judged.stream || *fault != UNENDED));
-    exchange.usage = exchange.usage.filter(|_| spared);
+    let behind = if judged.stream { wire.events_behind_usage() } else { 0 };
+    let more = usize::from(matches!(fault, Some(Fault::Malformed { .. } | Fault::ErrorEvent { .. })));
+    exchange.tells_at = (events.len() + more).saturating_sub(behind) as u64;
     let steps = paced(steps(events, fault, &spoiled), first, Duration::from_millis(pace.event_ms));
     exchange.status = Some(200);
     let length = if judged.stream { None } else { length(&steps, total) };

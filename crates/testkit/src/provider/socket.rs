@@ -55,13 +55,15 @@ impl Tap {
 pub(super) struct Socket {
     stream: TcpStream,
     tap: std::sync::Arc<Tap>,
+    /// Whether bytes came of which the server may not know yet.
+    unheard: bool,
 }
 
 impl Socket {
     /// Wraps `stream`; small writes leave at once.
     pub(super) fn new(stream: TcpStream, tap: std::sync::Arc<Tap>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, tap })
+        Ok(Self { stream, tap, unheard: false })
     }
 }
 
@@ -79,7 +81,17 @@ impl AsyncRead for Socket {
         if self.tap.closed.load(Ordering::Acquire) {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let came = buf.filled().len() > before;
+        if read.is_ready() && !came && std::mem::take(&mut self.unheard) {
+            // A client that asks and leaves at once has asked: its end is told one turn later, when the question was
+            // taken in and stands in the log.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.unheard |= came;
+        read
     }
 }
 

@@ -8,7 +8,7 @@ use super::product::ProductLive;
 use super::warm::Caching;
 use crate::clock::{self, Clock};
 use crate::upstream::Timing;
-use canon::{Facets, Fault, Usage};
+use canon::{Facets, Fault, Peek, Usage};
 use policy::breaker::{Level, Outcome, Ticket, verdict};
 use policy::budget::Book;
 use policy::limit::{Full, Place};
@@ -96,10 +96,11 @@ impl Flight {
     }
 
     /// The answer has begun. A probe has shown enough; everyone else is judged by the answer's end.
-    pub(crate) fn answered(&mut self, timing: &Timing, facets: &Facets) {
+    pub(crate) fn answered(&mut self, timing: &Timing, peek: &Peek) {
         let now = self.clock.tick();
         self.answers = true;
-        self.line.one.measured(timing.first_token.unwrap_or_else(|| now.since(self.begun)), facets);
+        let first = timing.first_token.unwrap_or_else(|| now.since(self.begun));
+        self.line.one.measured(first, &peek.facets, peek.stream);
         self.product.count_share(&self.caps);
         let tickets = std::mem::take(&mut self.tickets);
         let early = |ticket: Option<Ticket>, guard: &super::guard::Guard| match ticket {
@@ -125,6 +126,7 @@ impl Flight {
         if let Some(caching) = &self.caching {
             caching.told(usage, self.clock.tick());
         }
+        self.product.answered();
         self.settle((Outcome::Success, Outcome::Success), Some(usage));
     }
 

@@ -57,6 +57,10 @@ impl Guard {
         if self.is_calm(now) { None } else { self.lock().error_rate(now) }
     }
 
+    pub(super) fn failing(&self, now: Tick) -> f32 {
+        if self.is_calm(now) { 0.0 } else { self.lock().failing() }
+    }
+
     /// How often it opened since it was last fully closed.
     pub(super) fn opened(&self) -> u32 {
         self.lock().opened()
@@ -69,7 +73,7 @@ impl Guard {
         }
         let mut breaker = self.lock();
         match breaker.admit(now) {
-            None if force => Some(Some(breaker.force())),
+            None if force => Some(Some(breaker.force(now))),
             None => None,
             ticket => Some(ticket),
         }
@@ -80,7 +84,7 @@ impl Guard {
             return;
         }
         let mut breaker = self.lock();
-        let ticket = ticket.unwrap_or_else(|| breaker.force());
+        let ticket = ticket.unwrap_or_else(|| breaker.force(now));
         breaker.settle(ticket, outcome, now, fastrand::u64(..));
         // A failure makes noise, and so does everything until it is closed again.
         let noisy_until = match (breaker.health(now), outcome) {

@@ -24,7 +24,7 @@ pub(crate) use warm::Caching;
 use crate::clock::Clock;
 use crate::upstream::Ask;
 use arc_swap::ArcSwap;
-use canon::Facets;
+use canon::{Facets, Peek};
 use commitment::{Commitments, Committed};
 use guard::Guard;
 use ledger::{KeyRing, Name, Quota};
@@ -314,11 +314,11 @@ impl LiveView {
 
     /// How long to wait for the first token of `deployment` before another one is asked as well; `None`: not at all,
     /// or not learned yet.
-    pub(crate) fn hedge_after(&self, product: &Product, deployment: DeploymentIx, facets: &Facets) -> Option<Duration> {
+    pub(crate) fn hedge_after(&self, product: &Product, deployment: DeploymentIx, peek: &Peek) -> Option<Duration> {
         if !product.rules().hedge.on {
             return None;
         }
-        self.lines.get(deployment.index())?.one.usual_first_token(facets)
+        self.lines.get(deployment.index())?.one.late_after(&peek.facets, peek.stream)
     }
 
     /// Takes one hedge from the product's budget.

@@ -120,36 +120,57 @@ struct FirstTokens {
     quantiles: Mutex<Quantiles>,
 }
 
+/// When a first token (of whole answers: the answer) is late, microseconds; 0: not learned.
+#[derive(Default)]
+struct Late {
+    after: AtomicU64,
+    quantiles: Mutex<Quantiles>,
+}
+
+impl Late {
+    fn measured(&self, first: Duration) {
+        let mut quantiles = self.quantiles.lock().unwrap_or_else(PoisonError::into_inner);
+        quantiles.add(first);
+        self.after.store(policy::hedge::delay(&quantiles).map_or(0, crate::clock::micros), Ordering::Relaxed);
+    }
+}
+
 /// One deployment.
 pub(super) struct OneLive {
     pub(super) guard: Guard,
     pub(super) gate: Arc<Gate>,
     first_tokens: [FirstTokens; SizeBucket::COUNT],
+    /// Whole answers and streams apart: a whole one takes as long as all of its tokens.
+    late: [[Late; SizeBucket::COUNT]; 2],
     pub(super) under_way: AtomicU32,
 }
 
 impl OneLive {
     pub(super) fn new(limits: Limits) -> Self {
+        Self::behind(Arc::new(Gate::new(limits)))
+    }
+
+    /// Nothing is known yet, behind `gate`.
+    fn behind(gate: Arc<Gate>) -> Self {
         Self {
             guard: Guard::default(),
-            gate: Arc::new(Gate::new(limits)),
+            gate,
             first_tokens: Default::default(),
+            late: Default::default(),
             under_way: AtomicU32::new(0),
         }
     }
 
     /// The same deployment as somebody sees it who has heard nothing of it; its limits are the same.
     pub(super) fn apart(&self) -> Self {
-        Self {
-            guard: Guard::default(),
-            gate: Arc::clone(&self.gate),
-            first_tokens: Default::default(),
-            under_way: AtomicU32::new(0),
-        }
+        Self::behind(Arc::clone(&self.gate))
     }
 
     /// A first token came after `first`.
-    pub(super) fn measured(&self, first: Duration, facets: &Facets) {
+    pub(super) fn measured(&self, first: Duration, facets: &Facets, stream: bool) {
+        if let Some(late) = self.late(facets, stream) {
+            late.measured(first);
+        }
         let Some(times) = self.first_tokens.get(SizeBucket::of(facets.input_tokens).index()) else { return };
         let micros = crate::clock::micros(first).max(1);
         // A lost update between two threads costs nothing.
@@ -157,14 +178,17 @@ impl OneLive {
         times.average.store(if old == 0 { micros } else { old - old / 8 + micros / 8 }.max(1), Ordering::Relaxed);
         let mut quantiles = times.quantiles.lock().unwrap_or_else(PoisonError::into_inner);
         quantiles.add(first);
-        let p95 = policy::hedge::delay(&quantiles).map_or(0, crate::clock::micros);
+        let p95 = quantiles.at(0.95).map_or(0, crate::clock::micros);
         times.p95.store(p95, Ordering::Relaxed);
     }
 
-    /// How long its first tokens usually take at most, for prompts of this size; `None`: not learned yet.
-    pub(super) fn usual_first_token(&self, facets: &Facets) -> Option<Duration> {
-        let times = self.first_tokens.get(SizeBucket::of(facets.input_tokens).index())?;
-        known(&times.p95)
+    /// From when on its first token is late, for prompts of this size; `None`: not learned yet.
+    pub(super) fn late_after(&self, facets: &Facets, stream: bool) -> Option<Duration> {
+        known(&self.late(facets, stream)?.after)
+    }
+
+    fn late(&self, facets: &Facets, stream: bool) -> Option<&Late> {
+        self.late.get(usize::from(stream))?.get(SizeBucket::of(facets.input_tokens).index())
     }
 
     pub(super) fn live(&self, health: Health, bucket: SizeBucket, now: Tick) -> Live {
@@ -177,6 +201,7 @@ impl OneLive {
             first_token: times.and_then(|times| known(&times.average)),
             first_token_p95: times.and_then(|times| known(&times.p95)),
             error_rate: self.guard.error_rate(now),
+            failing: self.guard.failing(now),
         }
     }
 }

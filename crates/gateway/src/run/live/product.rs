@@ -15,6 +15,8 @@ const DEPOSITS: u32 = 10_000;
 pub(super) struct ProductLive {
     /// Requests whose retries and hedges are not earned yet.
     requests: AtomicU32,
+    /// Calls that were answered and have not earned their retry yet.
+    answered: AtomicU32,
     second_calls: Mutex<SecondCalls>,
     /// Answers within each share cap, and all answers.
     used: Vec<AtomicU64>,
@@ -33,6 +35,7 @@ impl ProductLive {
         let rules = product.rules();
         Self {
             requests: AtomicU32::new(0),
+            answered: AtomicU32::new(0),
             second_calls: Mutex::new(SecondCalls {
                 retries: RetryBudget::new(&rules.retries),
                 hedges: HedgeBudget::new(&rules.hedge),
@@ -45,21 +48,17 @@ impl ProductLive {
     /// The same product for requests that must not spend the others' second calls.
     pub(super) fn apart(&self, product: &Product) -> Self {
         let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
-        let rules = product.rules();
-        Self {
-            requests: AtomicU32::new(0),
-            second_calls: Mutex::new(SecondCalls {
-                retries: RetryBudget::new(&rules.retries),
-                hedges: HedgeBudget::new(&rules.hedge),
-            }),
-            used: self.used.iter().map(copy).collect(),
-            answers: copy(&self.answers),
-        }
+        Self { used: self.used.iter().map(copy).collect(), answers: copy(&self.answers), ..Self::new(product) }
     }
 
     /// A request begins; it earns a share of a retry and of a hedge.
     pub(super) fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call was answered to its end.
+    pub(super) fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
     }
 
     /// With the budgets of second calls, up to date.
@@ -71,6 +70,7 @@ impl ProductLive {
             budgets.hedges.deposit(now);
         }
         let SecondCalls { retries, hedges } = &mut *budgets;
+        retries.earn(u64::from(self.answered.swap(0, Ordering::Relaxed)), now);
         with(retries, hedges)
     }
 

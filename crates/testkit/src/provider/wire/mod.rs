@@ -103,6 +103,14 @@ pub trait Wire: Sync {
     fn tells_usage(&self, _ask: &Ask) -> bool {
         true
     }
+    /// Whether an answer of this wire may leave its usage out.
+    fn may_hide_usage(&self) -> bool {
+        false
+    }
+    /// How many events of a stream come behind the one that tells its usage.
+    fn events_behind_usage(&self) -> usize {
+        0
+    }
     /// Status and body for a refused request.
     fn refusal(&self, refusal: &Refusal) -> (u16, Value);
     /// The body of an error with `status`.

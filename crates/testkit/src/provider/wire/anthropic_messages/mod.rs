@@ -97,6 +97,10 @@ impl Wire for AnthropicMessages {
         Ok(Demand::Answer(Box::new(ask)))
     }
 
+    fn events_behind_usage(&self) -> usize {
+        1
+    }
+
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {
         let words = problem_words(refusal);
         let path = if refusal.path.is_empty() { String::new() } else { format!("{}: ", refusal.path) };

@@ -61,6 +61,10 @@ impl Wire for Gemini {
         Ok(Demand::Answer(Box::new(ask)))
     }
 
+    fn may_hide_usage(&self) -> bool {
+        true
+    }
+
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {
         let words = problem_words(refusal);
         let path = if refusal.path.is_empty() { String::new() } else { format!("at '{}': ", refusal.path) };

@@ -70,6 +70,14 @@ impl Wire for OpenAiChat {
         !ask.stream || ask.stream_usage
     }
 
+    fn may_hide_usage(&self) -> bool {
+        true
+    }
+
+    fn events_behind_usage(&self) -> usize {
+        1
+    }
+
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {
         let (message, code) = words(refusal);
         let param = if refusal.path.is_empty() { Value::Null } else { refusal.path.clone().into() };

@@ -51,6 +51,10 @@ impl Wire for OpenAiResponses {
         Ok(Demand::Answer(Box::new(ask)))
     }
 
+    fn may_hide_usage(&self) -> bool {
+        true
+    }
+
     fn refusal(&self, refusal: &Refusal) -> (u16, Value) {
         OpenAiChat.refusal(refusal)
     }
