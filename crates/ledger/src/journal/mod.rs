@@ -69,16 +69,6 @@ pub enum JournalError {
         /// The attempt.
         attempt: u32,
     },
-    /// The row holds what JSON cannot say.
-    #[error("cannot write attempt {attempt} of `{request}` as JSON: {reason}")]
-    Encode {
-        /// The request.
-        request: RequestId,
-        /// The attempt.
-        attempt: u32,
-        /// Why.
-        reason: String,
-    },
 }
 
 /// What the journal did so far.
@@ -225,11 +215,7 @@ impl Shared {
     fn line(&self, attempt: &Attempt) -> Result<(), JournalError> {
         let written = LINE.with_borrow_mut(|line| {
             line.clear();
-            sonic_rs::to_writer(&mut *line, attempt).map_err(|error| JournalError::Encode {
-                request: attempt.request_id,
-                attempt: attempt.attempt,
-                reason: error.to_string(),
-            })?;
+            attempt.write(line);
             line.push(b'\n');
             self.append(line)
         });

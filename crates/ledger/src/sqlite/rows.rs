@@ -7,7 +7,7 @@ use crate::named::Named;
 use crate::record::{Attempt, COLUMNS};
 use crate::store::{Dimension, Filter, StoreError, Total};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, Row, ToSql, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, Row, Statement, ToSql, TransactionBehavior, params_from_iter};
 use std::sync::LazyLock;
 
 const READ: &str = "read the ledger";
@@ -44,12 +44,26 @@ pub(super) fn append(connection: &mut Connection, rows: &[Attempt]) -> Result<u6
     let mut changed = 0;
     {
         let mut statement = transaction.prepare_cached(&APPEND).map_err(&doing)?;
+        let mut filled = [true; COLUMNS.len()];
         for row in rows {
-            changed += statement.execute(params_from_iter(row.cells())).map_err(&doing)? as u64;
+            changed += execute(&mut statement, row, &mut filled).map_err(&doing)? as u64;
         }
     }
     transaction.commit().map_err(&doing)?;
     Ok(changed)
+}
+
+/// Runs `statement` with the values of `row`. `filled` says of each place whether the row before filled it: what stays
+/// empty, most of a row, is not bound again.
+fn execute(statement: &mut Statement<'_>, row: &Attempt, filled: &mut [bool; COLUMNS.len()]) -> rusqlite::Result<usize> {
+    for (at, (cell, filled)) in row.cells().zip(filled).enumerate() {
+        let is_null = matches!(cell, Cell::Null);
+        if !is_null || *filled {
+            statement.raw_bind_parameter(at + 1, cell)?;
+        }
+        *filled = !is_null;
+    }
+    statement.raw_execute()
 }
 
 pub(super) fn attempts(connection: &Connection, request: RequestId) -> Result<Vec<Attempt>, StoreError> {
