@@ -13,12 +13,13 @@ use crate::setup::{Gateway, Setup};
 use crate::tap::Entry;
 use crate::tap::entry::{Chosen, Common, Heard};
 use crate::upstream::backend::{PassRequest, PassTerms};
+use crate::upstream::transport::Body;
 use canon::wire::Dialect;
 use canon::{Facets, Fault, FaultKind};
 use http::header::{CONNECTION, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Response, StatusCode, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use ledger::{Mode, Name, RequestId};
 use policy::{DeploymentIx, Product};
 use std::net::SocketAddr;
@@ -195,7 +196,7 @@ struct Watched {
 
 /// Carries the answer's bytes. The row is written before the last of them leaves; a break breaks the connection, so
 /// that no half answer looks whole.
-async fn pump(mut body: Incoming, mut watched: Watched, outbox: Outbox) {
+async fn pump(mut body: Body, mut watched: Watched, outbox: Outbox) {
     let fault = loop {
         match tokio::time::timeout(watched.silence, body.frame()).await {
             Ok(Some(Ok(frame))) => {

@@ -27,7 +27,7 @@ pub(super) async fn reply(
     describe(&underway.begun, &mut headers);
     // Bytes that pass name the provider's model, and so must whatever has to be written behind them.
     let raw = matches!(underway.begun.body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
-    let terms = terms(&ask, raw, id);
+    let terms = || terms(&ask, raw, id);
     let body = match underway.begun.body {
         ReplyBody::RawWhole { body, seen } => {
             underway.begun.watched.sent(body.len());
@@ -37,7 +37,7 @@ pub(super) async fn reply(
             json(body, &mut headers)
         }
         ReplyBody::Whole(answer) if !ask.peek.stream => {
-            let body = ask.dialect.encode_response(&answer, &terms).to_string();
+            let body = ask.dialect.encode_response(&answer, &terms()).to_string();
             underway.begun.watched.sent(body.len());
             underway.begun.watched.complete(&answer);
             keep(scribe, body.as_bytes()).await;
@@ -49,6 +49,7 @@ pub(super) async fn reply(
                 HeaderValue::from_static(if ask.peek.listed { "application/json" } else { ask.dialect.stream_mime() }),
             );
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            let terms = terms();
             AnswerBody::stream(move |outbox: Outbox| {
                 let (carry, body) = Carry::new(underway, terms, outbox.seen_by(scribe));
                 Box::pin(async move {
@@ -147,7 +148,9 @@ pub(super) fn finish(
     (id, attempts): (RequestId, u32),
     body: AnswerBody,
 ) -> Response<AnswerBody> {
-    put(&mut headers, "x-autarky-request-id", &id.text());
+    if let Ok(id) = HeaderValue::try_from(id.text()) {
+        headers.insert(HeaderName::from_static("x-autarky-request-id"), id);
+    }
     headers.insert(HeaderName::from_static("x-autarky-attempts"), HeaderValue::from(attempts));
     let mut response = Response::new(body);
     *response.status_mut() = status;
