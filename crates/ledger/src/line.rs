@@ -297,7 +297,9 @@ mod tests {
         for end in 0..line.len() {
             assert_eq!(Attempt::read(&line[..end], &mut lasts), None);
         }
-        for bad in ["{\"attempt\":1,}", "{\"attempt\":1,,\"outcome\":\"ok\"}", "{\"attempt\":}", "{}x", "{\"attempt\":+}"] {
+        for bad in
+            ["{\"attempt\":1,}", "{\"attempt\":1,,\"outcome\":\"ok\"}", "{\"attempt\":}", "{}x", "{\"attempt\":+}"]
+        {
             assert_eq!(Attempt::read(bad.as_bytes(), &mut lasts), None, "{bad}");
         }
     }

@@ -6,6 +6,7 @@ use crate::run::{Begun, Carry, Unanswered, Underway};
 use crate::setup::Place;
 use crate::turns::Scribe;
 use crate::upstream::{Ask, ReplyBody};
+use canon::json;
 use canon::wire::{Dialect, StreamTerms};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -34,14 +35,14 @@ pub(super) async fn reply(
             let protocol = canon::wire::protocol(ask.dialect.id().name());
             underway.begun.watched.complete_whole(&seen, &body, protocol);
             keep(scribe, &body).await;
-            json(body, &mut headers)
+            in_json(body, &mut headers)
         }
         ReplyBody::Whole(answer) if !ask.peek.stream => {
-            let body = ask.dialect.encode_response(&answer, &terms()).to_string();
+            let body = json::text(&ask.dialect.encode_response(&answer, &terms()));
             underway.begun.watched.sent(body.len());
             underway.begun.watched.complete(&answer);
-            keep(scribe, body.as_bytes()).await;
-            json(body, &mut headers)
+            keep(scribe, &body).await;
+            in_json(body, &mut headers)
         }
         _ => {
             headers.insert(
@@ -85,7 +86,7 @@ pub(super) fn terms(ask: &Ask, raw: bool, id: RequestId) -> StreamTerms {
     }
 }
 
-fn json(body: impl Into<bytes::Bytes>, headers: &mut HeaderMap) -> AnswerBody {
+fn in_json(body: impl Into<bytes::Bytes>, headers: &mut HeaderMap) -> AnswerBody {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     AnswerBody::whole(body)
 }
@@ -114,7 +115,7 @@ fn describe(begun: &Begun, headers: &mut HeaderMap) {
 
 /// An answer that no attempt was made for.
 pub(super) fn ready(mut headers: HeaderMap, id: RequestId, body: String) -> Response<AnswerBody> {
-    let body = json(body, &mut headers);
+    let body = in_json(body, &mut headers);
     finish(StatusCode::OK, headers, (id, 0), body)
 }
 
@@ -137,7 +138,7 @@ pub(super) fn fault(dialect: &'static dyn Dialect, unanswered: &Unanswered, id: 
     if let Some((name, value)) = dialect.fault_header(fault) {
         put(&mut headers, name, value);
     }
-    let body = json(body.to_string(), &mut headers);
+    let body = in_json(body.to_string(), &mut headers);
     finish(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, (id, *attempts), body)
 }
 

@@ -4,9 +4,9 @@
 
 use super::trace::Outgoing;
 use bytes::Bytes;
+use http::Uri;
 use http::header::HeaderValue;
 use http::uri::Scheme;
-use http::Uri;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};

@@ -134,10 +134,8 @@ impl Remote {
         if self.passes(ask) {
             return Ok((self.untouched(ask), Vec::new()));
         }
-        let encoded = self.config.protocol.encode_request(&*ask.told()?, &self.config.target);
-        let body = serde_json::to_vec(&encoded.body)
-            .map_err(|error| Fault::gateway(FaultKind::Internal, format!("a request could not be written: {error}")))?;
-        Ok((body.into(), encoded.losses))
+        let written = self.config.protocol.write_request(&*ask.told()?, &self.config.target);
+        Ok((written.body.into(), written.losses))
     }
 
     /// The client's own bytes with our model name in them.
@@ -404,11 +402,7 @@ impl Backend for Remote {
         Box::pin(self.exchange(ask, terms))
     }
 
-    fn pass<'a>(
-        &'a self,
-        request: PassRequest<'a>,
-        terms: PassTerms,
-    ) -> BoxFuture<'a, Result<Response<Body>, Fault>> {
+    fn pass<'a>(&'a self, request: PassRequest<'a>, terms: PassTerms) -> BoxFuture<'a, Result<Response<Body>, Fault>> {
         Box::pin(self.passed(request, terms))
     }
 

@@ -1,9 +1,9 @@
 //! Requests to providers over kept connections, HTTP/1.1 or, where the provider has it, HTTP/2. No redirects are followed,
 //! since one could carry a key away; certificates are always checked.
 
+pub use super::pool::Body;
 use super::pool::{Origin, Sender, host_of};
 use super::trace::Outgoing;
-pub use super::pool::Body;
 use canon::{Fault, FaultKind};
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
@@ -15,12 +15,14 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+type Origins = HashMap<(Scheme, Authority), Arc<Origin>>;
+
 /// Connections to whatever place, kept by place.
 #[derive(Clone)]
 pub struct Transport {
     connector: HttpsConnector<HttpConnector>,
     most_connect: Duration,
-    origins: Arc<Mutex<HashMap<(Scheme, Authority), Arc<Origin>>>>,
+    origins: Arc<Mutex<Origins>>,
 }
 
 impl std::fmt::Debug for Transport {

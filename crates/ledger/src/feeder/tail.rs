@@ -22,11 +22,7 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Hands the next whole lines to `take`, about a chunk of them; `false`: there are no more for now.
-    pub(super) fn read(
-        &mut self,
-        segment: &Segment,
-        mut take: impl FnMut(&[u8], &mut Lasts),
-    ) -> io::Result<bool> {
+    pub(super) fn read(&mut self, segment: &Segment, mut take: impl FnMut(&[u8], &mut Lasts)) -> io::Result<bool> {
         if self.buffer.len() < self.held + CHUNK {
             self.buffer.resize(self.held + CHUNK, 0);
         }

@@ -55,7 +55,11 @@ pub(super) fn append(connection: &mut Connection, rows: &[Attempt]) -> Result<u6
 
 /// Runs `statement` with the values of `row`. `filled` says of each place whether the row before filled it: what stays
 /// empty, most of a row, is not bound again.
-fn execute(statement: &mut Statement<'_>, row: &Attempt, filled: &mut [bool; COLUMNS.len()]) -> rusqlite::Result<usize> {
+fn execute(
+    statement: &mut Statement<'_>,
+    row: &Attempt,
+    filled: &mut [bool; COLUMNS.len()],
+) -> rusqlite::Result<usize> {
     for (at, (cell, filled)) in row.cells().zip(filled).enumerate() {
         let is_null = matches!(cell, Cell::Null);
         if !is_null || *filled {

@@ -10,8 +10,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::request::{Citation, Part};
 use crate::usage::Usage;
-use crate::wire::writer::{join, keep, put};
 use crate::wire::look::{self, Look};
+use crate::wire::writer::{join, keep, put};
 use crate::wire::{Seen, StreamTerms, openai};
 use serde_json::{Value, json};
 
