@@ -89,9 +89,9 @@ fn connection(
     }
     let handler = Arc::clone(gateway);
     let service = service_fn(move |request| {
-        let exchange = exchange::exchange(Arc::clone(&handler), request, peer);
+        let gateway = Arc::clone(&handler);
         // Large, and moved about by whoever drives it.
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(exchange.await) })
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(exchange::exchange(gateway, request, peer).await) })
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);

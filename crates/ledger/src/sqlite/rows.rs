@@ -44,28 +44,23 @@ pub(super) fn append(connection: &mut Connection, rows: &[Attempt]) -> Result<u6
     let mut changed = 0;
     {
         let mut statement = transaction.prepare_cached(&APPEND).map_err(&doing)?;
-        let mut filled = [true; COLUMNS.len()];
+        let mut before = Vec::new();
         for row in rows {
-            changed += execute(&mut statement, row, &mut filled).map_err(&doing)? as u64;
+            let cells: Vec<_> = row.cells().collect();
+            changed += execute(&mut statement, &cells, &before).map_err(&doing)? as u64;
+            before = cells;
         }
     }
     transaction.commit().map_err(&doing)?;
     Ok(changed)
 }
 
-/// Runs `statement` with the values of `row`. `filled` says of each place whether the row before filled it: what stays
-/// empty, most of a row, is not bound again.
-fn execute(
-    statement: &mut Statement<'_>,
-    row: &Attempt,
-    filled: &mut [bool; COLUMNS.len()],
-) -> rusqlite::Result<usize> {
-    for (at, (cell, filled)) in row.cells().zip(filled).enumerate() {
-        let is_null = matches!(cell, Cell::Null);
-        if !is_null || *filled {
+/// Runs `statement` with `cells`. What the row `before` had in the same place, as most have most, is bound already.
+fn execute(statement: &mut Statement<'_>, cells: &[Cell<'_>], before: &[Cell<'_>]) -> rusqlite::Result<usize> {
+    for (at, cell) in cells.iter().enumerate() {
+        if before.get(at) != Some(cell) {
             statement.raw_bind_parameter(at + 1, cell)?;
         }
-        *filled = !is_null;
     }
     statement.raw_execute()
 }
