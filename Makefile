@@ -1,5 +1,5 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick reference bench bench-gateway fuzz
+.PHONY: help run test quick reference bench bench-gateway bench-micro fuzz
 
 help:
 	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
@@ -8,7 +8,8 @@ help:
 	@echo "make reference   write docs/reference anew"
 	@echo "make fuzz        everything that reads what strangers send   (ARGS=\"SECONDS TARGET...\")"
 	@echo "make bench       the house model against llama.cpp itself   (ARGS=ROUNDS)"
-	@echo "make bench-gateway   the gateway against its floors and LiteLLM's proxy   (ARGS=ROUNDS)"
+	@echo "make bench-gateway   the gateway against its floors and its peers   (ARGS=ROUNDS)"
+	@echo "make bench-micro   a request by its parts   (ARGS=NAME)"
 
 run:
 	@scripts/run $(ARGS)
@@ -30,3 +31,6 @@ fuzz:
 
 bench-gateway:
 	@scripts/bench-gateway $(ARGS)
+
+bench-micro:
+	@scripts/bench-micro $(ARGS)

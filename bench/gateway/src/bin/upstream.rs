@@ -1,5 +1,5 @@
-//! A provider that costs next to nothing: `upstream PORT PACE_MS`. It looks at no more than whether a stream is wanted, and
-//! answers the same 100 tokens. Each streamed token says when it left: `@MICROSECONDS@`.
+//! A provider that costs next to nothing: `upstream PORT PACE_MS [TOKENS]`. It looks at no more than whether a stream is
+//! wanted, and answers the same tokens, 100 where nobody says. Each streamed token says when it left: `@MICROSECONDS@`.
 
 use gateway_bench::{Body, arguments, now_us, serve, whole};
 use http_body_util::{BodyExt, StreamBody};
@@ -12,10 +12,11 @@ const TOKENS: usize = 100;
 fn main() {
     let (port, pace) = arguments();
     let pace = Duration::from_millis(pace.parse().unwrap_or(10));
-    serve(port, move |request| answer(request, pace));
+    let tokens = std::env::args().nth(3).and_then(|word| word.parse().ok()).unwrap_or(TOKENS);
+    serve(port, move |request| answer(request, pace, tokens));
 }
 
-async fn answer(request: Request<Incoming>, pace: Duration) -> Response<Body> {
+async fn answer(request: Request<Incoming>, pace: Duration, tokens: usize) -> Response<Body> {
     let anthropic = request.uri().path().ends_with("/messages");
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let has = |word: &[u8]| body.windows(word.len()).any(|seen| seen == word);
@@ -24,7 +25,7 @@ async fn answer(request: Request<Incoming>, pace: Duration) -> Response<Body> {
     let streamed = ends.into_iter().flatten().any(|end| {
         [b"\"stream\":true".as_slice(), b"\"stream\": true"].iter().any(|word| end.windows(word.len()).any(|seen| seen == *word))
     }) || (body.len() < 4096 && (has(b"\"stream\":true") || has(b"\"stream\": true")));
-    let (mime, body) = if streamed { ("text/event-stream", stream(anthropic, pace)) } else { ("application/json", whole(unary(anthropic))) };
+    let (mime, body) = if streamed { ("text/event-stream", stream(anthropic, pace, tokens)) } else { ("application/json", whole(unary(anthropic))) };
     let mut response = Response::new(body);
     response.headers_mut().insert("content-type", http::HeaderValue::from_static(mime));
     response
@@ -39,7 +40,7 @@ fn unary(anthropic: bool) -> String {
     }
 }
 
-fn events(anthropic: bool, at: usize) -> String {
+fn events(anthropic: bool, at: usize, tokens: usize) -> String {
     let token = format!("@{}@", now_us());
     if anthropic {
         let event = |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
@@ -51,7 +52,7 @@ fn events(anthropic: bool, at: usize) -> String {
             + &event("message_stop", "");
         return match at {
             0 => first + &delta,
-            _ if at + 1 == TOKENS => delta + &last,
+            _ if at + 1 == tokens => delta + &last,
             _ => delta,
         };
     }
@@ -61,7 +62,7 @@ fn events(anthropic: bool, at: usize) -> String {
     let delta = chunk(&format!("{{\"content\":\"{token}\"}}"), "null", "");
     match at {
         0 => chunk("{\"role\":\"assistant\",\"content\":\"\"}", "null", "") + &delta,
-        _ if at + 1 == TOKENS => {
+        _ if at + 1 == tokens => {
             let usage = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":100,\"total_tokens\":300}}\n\ndata: [DONE]\n\n";
             delta + &chunk("{}", "\"stop\"", "") + usage
         }
@@ -69,13 +70,13 @@ fn events(anthropic: bool, at: usize) -> String {
     }
 }
 
-fn stream(anthropic: bool, pace: Duration) -> Body {
+fn stream(anthropic: bool, pace: Duration, tokens: usize) -> Body {
     let (tell, mut told) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
     tokio::spawn(async move {
         let mut clock = tokio::time::interval(pace.max(Duration::from_millis(1)));
-        for at in 0..TOKENS {
+        for at in 0..tokens {
             clock.tick().await;
-            if tell.send(events(anthropic, at).into()).await.is_err() {
+            if tell.send(events(anthropic, at, tokens).into()).await.is_err() {
                 return;
             }
         }
