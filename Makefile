@@ -1,5 +1,5 @@
 # Thin on purpose: the work is in scripts/.
-.PHONY: help run test quick reference bench bench-gateway soak fuzz
+.PHONY: help run test quick reference bench bench-gateway bench-micro soak fuzz
 
 help:
 	@echo "make run         build, fetch the weights once, serve on 127.0.0.1:8080   (ARGS=... goes to autarky serve)"
@@ -9,7 +9,8 @@ help:
 	@echo "make fuzz        everything that reads what strangers send   (ARGS=\"SECONDS TARGET...\")"
 	@echo "make bench       the house model against llama.cpp itself   (ARGS=ROUNDS)"
 	@echo "make soak        an hour of mixed traffic: does anything grow, is anything lost?   (ARGS=\"--minutes 5\")"
-	@echo "make bench-gateway   the gateway against its floors and LiteLLM's proxy   (ARGS=ROUNDS)"
+	@echo "make bench-gateway   the gateway against its floors and its peers   (ARGS=ROUNDS)"
+	@echo "make bench-micro   a request by its parts   (ARGS=NAME)"
 
 run:
 	@scripts/run $(ARGS)
@@ -34,3 +35,6 @@ soak:
 
 bench-gateway:
 	@scripts/bench-gateway $(ARGS)
+
+bench-micro:
+	@scripts/bench-micro $(ARGS)

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Measures the gateway against its floors and LiteLLM's proxy: all in one run, in turns, on one machine.
 
-  bench.py --autarky BINARY --tools FOLDER [--litellm PYTHON] [--rounds 5] [--seconds 3] [--only NAME,NAME]
+  bench.py --autarky BINARY --tools FOLDER [--litellm PYTHON] [--peer 'NAME=COMMAND'] [--rounds 5] [--seconds 3] [--only NAME,NAME]
 
 The gateway under test has processor 0 to itself; load (wrk, and the tools' own client for streams) and provider share
 processor 1. CPU per request is user and system time of the gateway's whole process tree over the requests answered.
 Everything is given as a multiple of `floor_pass`, a proxy that only passes bytes, measured in the same round; the table
 shows medians of all rounds. Only the standard library is used.
+
+A peer is any gateway that speaks Chat Completions: {port}, {provider} and {other} stand for ports in its COMMAND, and what follows
+` -- ` are headers that its requests carry (`x-portkey-provider: openai`), separated by `;`.
 """
 
-import argparse, http.client, json, os, pathlib, re, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, http.client, json, os, pathlib, re, signal, socket, statistics, subprocess, sys, tempfile, time, resource
 
 HERE = pathlib.Path(__file__).resolve().parent
 TICK = os.sysconf("SC_CLK_TCK")
@@ -19,6 +22,8 @@ arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argpars
 arguments.add_argument("--autarky", required=True)
 arguments.add_argument("--tools", required=True)
 arguments.add_argument("--litellm", help="a Python that has litellm[proxy]")
+arguments.add_argument("--peer", action="append", default=[])
+arguments.add_argument("--streams", type=int, default=10_000, help="streams open at once, at the end; 0: none")
 arguments.add_argument("--rounds", type=int, default=5)
 arguments.add_argument("--seconds", type=float, default=3.0)
 arguments.add_argument("--only", default="")
@@ -67,13 +72,15 @@ def tree(pid):
     return found
 
 
-def cpu(pid):
-    """Seconds of processor time of a process tree; nanosecond counts of its threads where the kernel has them."""
+def cpu(pid, named=""):
+    """Seconds of processor time of a process tree, or of its threads whose names begin with `named`."""
     total = 0.0
     for one in tree(pid):
         try:
-            threads = os.listdir(f"/proc/{one}/task")
-            total += sum(int(pathlib.Path(f"/proc/{one}/task/{thread}/schedstat").read_text().split()[0]) for thread in threads) / 1e9
+            for thread in os.listdir(f"/proc/{one}/task"):
+                about = pathlib.Path(f"/proc/{one}/task/{thread}")
+                if (about / "comm").read_text().startswith(named):
+                    total += int((about / "schedstat").read_text().split()[0]) / 1e9
         except OSError:
             pass
     return total
@@ -112,12 +119,13 @@ def body(size, stream=False):
 BODIES = {"1K": body(1000), "7K": body(7000), "64K": body(64_000), "stream": body(1000, True)}
 
 
-def load(port, key, file, connections, seconds):
+def load(port, key, file, connections, seconds, headers=()):
     """Requests answered by a closed loop, and latencies in microseconds."""
     script = folder / "wrk.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\nwrk.headers["authorization"] = "Bearer {key}"\n'
-        f'local file = io.open("{file}", "rb")\nwrk.body = file:read("*a")\nfile:close()\n'
+        + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in headers)
+        + f'local file = io.open("{file}", "rb")\nwrk.body = file:read("*a")\nfile:close()\n'
         "function done(summary, latency, requests)\n"
         '  local bad = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout\n'
         '  print(string.format("RESULT %d %d %d %d %d", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), bad))\nend\n'
@@ -138,8 +146,8 @@ class Gateway:
 
     key = "unused"
 
-    def __init__(self, name, command, environment=None):
-        self.name, self.figures = name, {}
+    def __init__(self, name, command, environment=None, headers=()):
+        self.name, self.figures, self.headers = name, {}, headers
         self.port = free_port()
         self.process, self.cold = start(command(self.port), 0, self.port, environment)
         self.settle()
@@ -149,7 +157,7 @@ class Gateway:
         for _ in range(300):
             try:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-                headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
+                headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}", **dict(self.headers)}
                 connection.request("POST", CHAT, BODIES["1K"].read_bytes(), headers)
                 answer = connection.getresponse()
                 said = answer.read()
@@ -165,20 +173,23 @@ class Gateway:
 
     def measure(self, seconds):
         for size in ("1K", "7K", "64K"):
-            before = cpu(self.process.pid)
-            told = load(self.port, self.key, BODIES[size], 16, seconds)
+            before, fed = cpu(self.process.pid), cpu(self.process.pid, "ledger-")
+            told = load(self.port, self.key, BODIES[size], 16, seconds, self.headers)
             if told["bad"] or not told["requests"]:
                 sys.exit(f"{self.name}: {told}")
             self.note(f"cpu {size}", (cpu(self.process.pid) - before) / told["requests"] * 1e6)
             if size == "1K":
                 self.note("rate c16", told["rate"])
+                self.note("cpu ledger", (cpu(self.process.pid, "ledger-") - fed) / told["requests"] * 1e6)
         for connections in (1, 64, 256):
-            told = load(self.port, self.key, BODIES["1K"], connections, max(1, seconds / 2))
+            told = load(self.port, self.key, BODIES["1K"], connections, max(1, seconds / 2), self.headers)
             self.note(f"rate c{connections}", told["rate"])
             if connections == 1:
                 self.note("p50", told["p50"])
                 self.note("p99", told["p99"])
         self.note("rss loaded", memory(self.process.pid))
+        if self.headers:
+            return  # the client of streams sends none
         before = cpu(self.process.pid)
         told = streams(self.port, self.key, 16, seconds)
         if told["failed"] or not told["chunks"]:
@@ -195,11 +206,32 @@ class Gateway:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
+def many_streams(make, count, pace=2.0, window=10.0):
+    """CPU in microseconds per chunk while `count` streams are open, each with a chunk every `pace` seconds."""
+    provider, tokens = free_port(), int((window + 30) / pace)
+    process, _ = start([tools / "upstream", provider, int(pace * 1000), tokens], 1, provider)
+    gateway = make(provider)
+    try:
+        command = [tools / "streams", gateway.port, CHAT, gateway.key, BODIES["stream"], count, 0.001, tokens]
+        client = subprocess.Popen(["taskset", "-c", "1", *map(str, command)], stdout=subprocess.PIPE, text=True)
+        time.sleep(20)
+        before, begun = cpu(gateway.process.pid), time.monotonic()
+        time.sleep(window)
+        spent, took = cpu(gateway.process.pid) - before, time.monotonic() - begun
+        told = json.loads(client.communicate(timeout=120)[0])
+        if told["failed"] or told["streams"] != count:
+            sys.exit(f"{gateway.name} with {count} streams: {told}")
+        return spent / (count * took / pace) * 1e6, memory(gateway.process.pid)
+    finally:
+        gateway.stop()
+        process.kill()
+
+
 class Direct(Gateway):
     """No gateway: what the load and the provider cost by themselves."""
 
     def __init__(self, port, process):
-        self.name, self.figures, self.port, self.process, self.cold, self.idle = "direct", {}, port, process, 0.0, 0.0
+        self.name, self.figures, self.port, self.process, self.cold, self.idle, self.headers = "direct", {}, port, process, 0.0, 0.0, ()
 
 
 class Autarky(Gateway):
@@ -282,6 +314,12 @@ def main():
             return made
 
         add("litellm", proxy)
+    for peer in options.peer:
+        name, _, command = peer.partition("=")
+        command, _, headers = command.partition(" -- ")
+        headers = [tuple(header.strip().replace("{provider}", str(provider)).split(": ", 1)) for header in headers.split(";") if header.strip()]
+        words = lambda port: command.format(port=port, provider=provider, other=free_port()).split()
+        add(name, lambda: Gateway(name, words, headers=headers))
     try:
         for round_number in range(options.rounds):
             for gateway in gateways if round_number % 2 == 0 else reversed(gateways):
@@ -292,6 +330,18 @@ def main():
             gateway.stop()
         process.kill()
     report(gateways)
+    if options.streams:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        count = min(options.streams, (hard - 500) // 2)
+        makes = {
+            "floor_pass": lambda to: Gateway("floor_pass", lambda port: [tools / "floor_pass", port, f"127.0.0.1:{to}"]),
+            "autarky": lambda to: Autarky(f"autarky-{count}-streams", to),
+        }
+        for name, make in makes.items():
+            say(f"{name}: {count} streams at once")
+            (few, _), (many, mib) = many_streams(make, 16, pace=0.1), many_streams(make, count)
+            print(f"{name}: {few:.1f} us of CPU per chunk with 16 streams open, {many:.1f} with {count} ({many / few:.2f} x), {mib:.0f} MiB")
 
 
 def report(gateways):
@@ -300,10 +350,12 @@ def report(gateways):
 
     def ratio(gateway, what, base=0.0):
         """Median and range of a figure as a multiple of the floor's of the same round."""
-        pairs = zip(gateway.figures[what], floor.figures[what], direct.figures[what])
+        pairs = zip(gateway.figures.get(what, []), floor.figures[what], direct.figures[what])
         return [(mine - base * bare) / (theirs - base * bare or 1) for mine, theirs, bare in pairs]
 
     def cell(values):
+        if not values:
+            return "-"
         return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
     said = lambda gateway, what: statistics.median(gateway.figures[what])
@@ -312,11 +364,13 @@ def report(gateways):
     print(f"requests/s at 1, 16, 64, 256 connections: {rates(floor)}; direct: {rates(direct)}")
     print(f"first token p50 {said(floor, 'first p50'):.0f} us (direct {said(direct, 'first p50'):.0f}), delay of a token p50 {said(floor, 'delay p50'):.0f} us (direct {said(direct, 'delay p50'):.0f})\n")
     print(f"Multiples of floor_pass, medians of {options.rounds} rounds (range); added = over direct.\n")
-    head = ["gateway", "CPU 1 KB", "CPU 7 KB", "CPU 64 KB", "CPU chunk", "requests/s c1", "c16", "c64", "c256", "added p50", "added p99", "added first token", "added token delay", "RSS idle", "RSS loaded", "cold start ms"]
+    head = ["gateway", "CPU 1 KB", "of it ledger threads", "CPU 7 KB", "CPU 64 KB", "CPU chunk", "requests/s c1", "c16", "c64", "c256", "added p50", "added p99", "added first token", "added token delay", "RSS idle", "RSS loaded", "cold start ms"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for gateway in gateways[1:]:
         row = [gateway.name]
-        row += [cell(ratio(gateway, what)) for what in ("cpu 1K", "cpu 7K", "cpu 64K", "cpu chunk")]
+        row.append(cell(ratio(gateway, "cpu 1K")))
+        row.append("%.0f %%" % (100 * said(gateway, "cpu ledger") / said(gateway, "cpu 1K")))
+        row += [cell(ratio(gateway, what)) for what in ("cpu 7K", "cpu 64K", "cpu chunk")]
         row += ["%.2f" % statistics.median(ratio(gateway, f"rate c{n}")) for n in (1, 16, 64, 256)]
         row += [cell(ratio(gateway, what, base=1.0)) for what in ("p50", "p99", "first p50", "delay p50")]
         row += [f"{gateway.idle:.1f} MiB", f"{said(gateway, 'rss loaded'):.1f} MiB", f"{gateway.cold * 1000:.0f}"]

@@ -63,7 +63,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
             UnitSpec::House { model } => Arc::new(HouseUnit::new(&parts.house, model)),
-            UnitSpec::Remote(config) => Arc::new(Remote::new(*config, parts.transport.clone())?),
+            UnitSpec::Remote(config) => Arc::new(Remote::new(*config, &parts.transport)?),
         };
         let protocol = backend.protocol().map(|protocol| protocol.id().name());
         let facts = Facts::of(deployment, protocol);

@@ -8,6 +8,7 @@ pub mod facets;
 pub mod fault;
 pub mod fields;
 pub mod frame;
+pub mod json;
 pub mod media;
 pub mod request;
 pub mod usage;

@@ -3,6 +3,17 @@
 
 const ALPHABET: [u8; 32] = *b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// What each sign stands for; 255: it is none.
+const VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut at = 0;
+    while at < ALPHABET.len() {
+        values[ALPHABET[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
+
 /// Appends `bytes` as text, five bits a sign, the last sign filled up with zero bits.
 pub fn encode(bytes: &[u8], out: &mut String) {
     let mut held = 0_u32;
@@ -31,8 +42,11 @@ pub fn decode(text: &str, out: &mut [u8]) -> bool {
     let mut bits = 0_u32;
     let mut places = out.iter_mut();
     for sign in text.bytes() {
-        let Some(value) = ALPHABET.iter().position(|&known| known == sign) else { return false };
-        held = (held << 5) | u32::try_from(value).unwrap_or_default();
+        let value = VALUES[usize::from(sign)];
+        if value == u8::MAX {
+            return false;
+        }
+        held = (held << 5) | u32::from(value);
         bits += 5;
         if bits >= 8 {
             bits -= 8;
@@ -43,6 +57,15 @@ pub fn decode(text: &str, out: &mut [u8]) -> bool {
         }
     }
     held == 0
+}
+
+/// The signs of 128 bits, as [`encode`] writes them.
+pub(crate) fn signs(bits: u128) -> [u8; 26] {
+    // the last sign has three bits
+    std::array::from_fn(|at| {
+        let value = if at < 25 { bits >> (123 - 5 * at) } else { bits << 2 };
+        ALPHABET[(value & 31) as usize]
+    })
 }
 
 fn sign(value: u32) -> char {

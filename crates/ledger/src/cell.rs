@@ -3,6 +3,7 @@
 //! few bytes more than small integers cost do not matter beside the names of models and deployments. Pure.
 
 use crate::id::RequestId;
+use crate::line::Lined;
 use crate::named::Named;
 use crate::record::{Candidate, Mode, Name, Outcome, Portability, UsageSource};
 use canon::{FaultKind, Loss, StopReason};
@@ -213,7 +214,7 @@ impl Field for Vec<Loss> {
     const REQUIRED: bool = false;
 
     fn cell(&self) -> Cell<'_> {
-        if self.is_empty() { Cell::Null } else { json(&losses::Written(self)) }
+        if self.is_empty() { Cell::Null } else { json(self) }
     }
 
     fn from_cell(cell: Cell<'_>) -> Option<Self> {
@@ -229,9 +230,11 @@ impl Field for Vec<Loss> {
     }
 }
 
-/// `value` as JSON text; the lists' types know no value that JSON does not, so the null never comes.
-fn json(value: &impl serde::Serialize) -> Cell<'static> {
-    sonic_rs::to_string(value).map_or(Cell::Null, |text| Cell::Text(Cow::Owned(text)))
+/// `value` as JSON text.
+fn json(value: &impl Lined) -> Cell<'static> {
+    let mut text = Vec::new();
+    value.write(&mut text);
+    Cell::Text(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
 }
 
 /// Serde of losses: `{"path": "tools[0].strict", "what": "dropped"}`.

@@ -28,10 +28,16 @@ impl RequestId {
     /// The 30 signs of its text.
     #[must_use]
     pub fn text(self) -> String {
-        let mut text = String::with_capacity(30);
-        text.push_str(PREFIX);
-        base32::encode(&self.0, &mut text);
-        text
+        String::from_utf8_lossy(&self.signs()).into_owned()
+    }
+
+    /// The same as bytes, all of them ASCII.
+    pub(crate) fn signs(self) -> [u8; 30] {
+        let mut signs = [0; 30];
+        let (prefix, rest) = signs.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        rest.copy_from_slice(&base32::signs(u128::from_be_bytes(self.0)));
+        signs
     }
 }
 

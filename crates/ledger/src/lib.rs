@@ -20,6 +20,7 @@ pub mod suite;
 pub mod view;
 
 mod cell;
+mod line;
 
 pub use cell::{Cell, Kind, Mismatch};
 pub use feeder::{Feeder, FeederError, FeederOptions, FeederStatus};

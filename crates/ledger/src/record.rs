@@ -4,6 +4,7 @@
 
 use crate::cell::{Cell, Column, Field, Mismatch};
 use crate::id::RequestId;
+use crate::line::{Cursor, Lined};
 use crate::named::named;
 use canon::{FaultKind, Loss, StopReason};
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,10 @@ macro_rules! attempt {
         #[serde(default)]
         pub struct Attempt { $(#[doc = $doc] #[serde(skip_serializing_if = "Field::is_null")] $(#[serde(with = $codec)])? pub $field: $type,)+ }
 
+        /// What each field said last, so that names which many lines repeat are kept once.
+        #[derive(Debug, Default)]
+        pub(crate) struct Lasts { $($field: Option<Name>,)+ }
+
         /// Every field in the order of the row.
         pub const COLUMNS: &[Column] = &[$(Column {
             name: stringify!($field),
@@ -131,6 +136,29 @@ macro_rules! attempt {
                 let mut at = 0;
                 let mut next = || { at += 1; cell(at - 1) };
                 Ok(Self { $($field: Field::from_cell(next()?).ok_or(Mismatch(stringify!($field)))?,)+ })
+            }
+
+            /// Appends the row as a line of the journal has it, without the line's end.
+            pub(crate) fn write(&self, out: &mut Vec<u8>) {
+                out.push(b'{');
+                $(if !Field::is_null(&self.$field) {
+                    out.extend_from_slice(concat!("\"", stringify!($field), "\":").as_bytes());
+                    Lined::write(&self.$field, out);
+                    out.push(b',');
+                })+
+                // some fields are never null
+                out.pop();
+                out.push(b'}');
+            }
+
+            /// The row in `line` as `write` writes it; `None`: it is spelled in another way.
+            pub(crate) fn read_by_hand(line: &[u8], lasts: &mut Lasts) -> Option<Self> {
+                let mut line = Cursor::of(line)?;
+                let row = Self { $($field: {
+                    let key = concat!("\"", stringify!($field), "\":").as_bytes();
+                    line.field(key, &mut lasts.$field)?.unwrap_or_default()
+                },)+ };
+                line.is_at_end().then_some(row)
             }
         }
     };
@@ -265,6 +293,11 @@ impl Attempt {
     #[must_use]
     pub fn new(request_id: RequestId, attempt: u32, started: i64) -> Self {
         Self { request_id, attempt, started, ..Self::default() }
+    }
+
+    /// The row in a line of the journal; `None`: nobody understands it.
+    pub(crate) fn read(line: &[u8], lasts: &mut Lasts) -> Option<Self> {
+        Self::read_by_hand(line, lasts).or_else(|| sonic_rs::from_slice(line).ok())
     }
 
     /// What identifies the row.

@@ -1,5 +1,5 @@
-//! A client that times streams: `streams PORT PATH KEY BODY_FILE CONNECTIONS SECONDS`. Every connection asks again as soon as its
-//! stream is over. One line of JSON: streams, chunks, failures, and microseconds (p50, p99) to the first token and from
+//! A client that times streams: `streams PORT PATH KEY BODY_FILE CONNECTIONS SECONDS [TOKENS]`, of 100 tokens where nobody says. Every
+//! connection asks again as soon as its stream is over. One line of JSON: streams, chunks, failures, and microseconds (p50, p99) to the first token and from
 //! the provider's sending of a token to its arrival.
 
 use bytes::Bytes;
@@ -19,7 +19,9 @@ struct Heard {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [port, path, key, file, connections, seconds] = words.as_slice() else { panic!("see the source for the arguments") };
+    let (words, tokens) = words.split_at(words.len().min(6));
+    let [port, path, key, file, connections, seconds] = words else { panic!("see the source for the arguments") };
+    let tokens = tokens.first().map_or(100, |word| word.parse().expect("a number"));
     let url = format!("http://127.0.0.1:{port}{path}");
     let body = Bytes::from(std::fs::read(file).expect("the body"));
     let end = Instant::now() + Duration::from_secs_f64(seconds.parse().expect("seconds"));
@@ -29,14 +31,17 @@ async fn main() {
             let (client, url, key, body) = (client.clone(), url.clone(), key.clone(), body.clone());
             tokio::spawn(async move {
                 let mut heard = Heard::default();
-                while Instant::now() < end {
+                loop {
                     let request = Request::post(&url)
                         .header("content-type", "application/json")
                         .header("authorization", format!("Bearer {key}"))
                         .body(Full::new(body.clone()))
                         .expect("a request");
                     let begun = now_us();
-                    stream(client.request(request).await.ok(), begun, &mut heard).await;
+                    stream(client.request(request).await.ok(), begun, tokens, &mut heard).await;
+                    if Instant::now() >= end {
+                        break;
+                    }
                 }
                 heard
             })
@@ -66,7 +71,7 @@ async fn main() {
     );
 }
 
-async fn stream(response: Option<hyper::Response<hyper::body::Incoming>>, begun: u64, heard: &mut Heard) {
+async fn stream(response: Option<hyper::Response<hyper::body::Incoming>>, begun: u64, expected: u64, heard: &mut Heard) {
     let Some(response) = response.filter(|response| response.status().is_success()) else {
         heard.failed += 1;
         return;
@@ -92,7 +97,7 @@ async fn stream(response: Option<hyper::Response<hyper::body::Incoming>>, begun:
         }
     }
     heard.streams += 1;
-    heard.failed += u64::from(tokens != 100);
+    heard.failed += u64::from(tokens != expected);
 }
 
 /// The next `@MICROSECONDS@`, and where it ends.

@@ -1,5 +1,5 @@
-//! A provider that costs next to nothing: `upstream PORT PACE_MS [FAULT_EVERY]`. It looks at no more than whether a stream
-//! is wanted, and answers the same 100 tokens. Each streamed token says when it left: `@MICROSECONDS@`. A question that
+//! A provider that costs next to nothing: `upstream PORT PACE_MS [FAULT_EVERY [TOKENS]]`. It looks at no more than whether a
+//! stream is wanted, and answers the same tokens, 100 where nobody says. Each streamed token says when it left: `@MICROSECONDS@`. A question that
 //! holds `!400` is refused; of the others every FAULT_EVERY-th meets one of five faults in turn (0: none). `GET /counts`
 //! tells what it did, by kind.
 
@@ -30,6 +30,7 @@ struct Counts {
 struct Provider {
     pace: Duration,
     fault_every: u64,
+    tokens: usize,
     counts: Counts,
 }
 
@@ -38,6 +39,7 @@ fn main() {
     let provider = Provider {
         pace: Duration::from_millis(pace.parse().unwrap_or(10)),
         fault_every: std::env::args().nth(3).and_then(|word| word.parse().ok()).unwrap_or(0),
+        tokens: std::env::args().nth(4).and_then(|word| word.parse().ok()).unwrap_or(TOKENS),
         counts: Counts::default(),
     };
     let provider = Arc::new(provider);
@@ -113,7 +115,7 @@ fn unary(anthropic: bool) -> String {
     }
 }
 
-fn events(anthropic: bool, at: usize) -> String {
+fn events(anthropic: bool, at: usize, tokens: usize) -> String {
     let token = format!("@{}@", now_us());
     if anthropic {
         let event = |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
@@ -125,7 +127,7 @@ fn events(anthropic: bool, at: usize) -> String {
             + &event("message_stop", "");
         return match at {
             0 => first + &delta,
-            _ if at + 1 == TOKENS => delta + &last,
+            _ if at + 1 == tokens => delta + &last,
             _ => delta,
         };
     }
@@ -135,7 +137,7 @@ fn events(anthropic: bool, at: usize) -> String {
     let delta = chunk(&format!("{{\"content\":\"{token}\"}}"), "null", "");
     match at {
         0 => chunk("{\"role\":\"assistant\",\"content\":\"\"}", "null", "") + &delta,
-        _ if at + 1 == TOKENS => {
+        _ if at + 1 == tokens => {
             let usage = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench\",\"choices\":[],\"usage\":{\"prompt_tokens\":200,\"completion_tokens\":100,\"total_tokens\":300}}\n\ndata: [DONE]\n\n";
             delta + &chunk("{}", "\"stop\"", "") + usage
         }
@@ -147,13 +149,13 @@ fn stream(anthropic: bool, provider: Arc<Provider>, cut: bool) -> Body {
     let (tell, mut told) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, &'static str>>(4);
     tokio::spawn(async move {
         let mut clock = tokio::time::interval(provider.pace.max(Duration::from_millis(1)));
-        for at in 0..TOKENS {
+        for at in 0..provider.tokens {
             clock.tick().await;
-            if cut && at == TOKENS / 2 {
+            if cut && at == provider.tokens / 2 {
                 let _ = tell.send(Err("cut")).await;
                 return;
             }
-            if tell.send(Ok(events(anthropic, at).into())).await.is_err() {
+            if tell.send(Ok(events(anthropic, at, provider.tokens).into())).await.is_err() {
                 provider.counts.left.fetch_add(1, Ordering::Relaxed);
                 return;
             }

@@ -25,7 +25,7 @@ pub(crate) fn items<'a>(
     value: &Look<'a>,
     mut see: impl FnMut(Look<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
-    walk::items(value.0.raw, |item| see(Look(item)))
+    walk::items(&value.0, |item| see(Look(item)))
 }
 
 /// Looks at a request whose body names its model: what all such say alike is read here, every other field by `field`.
@@ -87,7 +87,7 @@ impl<'a> Look<'a> {
     /// # Errors
     /// When it is no object.
     pub(crate) fn fields(&self, mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>) -> Result<(), BadField> {
-        walk::fields(self.raw(), |key, value| see(key, Look(value)))
+        walk::fields_of(&self.0, |key, value| see(key, Look(value)))
     }
 
     /// The value as a string.

@@ -30,7 +30,7 @@ pub use look::{Edit, splice};
 pub use quirks::Quirks;
 pub use traits::{
     Dialect, EncodeError, Encoded, FrameNote, Framing, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder,
-    StreamEncoder, StreamTerms, Target, decode_all, frames_in,
+    StreamEncoder, StreamTerms, Target, Written, decode_all, frames_in,
 };
 
 use std::fmt;

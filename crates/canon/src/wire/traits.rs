@@ -8,6 +8,7 @@ use crate::facets::Peek;
 use crate::fault::Fault;
 use crate::fields::BadField;
 use crate::frame::{EventStreamReader, Frame, SseReader};
+use crate::json;
 use crate::request::Request;
 use crate::usage::Usage;
 use bytes::Bytes;
@@ -62,6 +63,15 @@ pub trait Dialect: Sync {
     /// # Errors
     /// When the body is not what the wire allows.
     fn decode_request(&self, params: &Params, body: Value) -> Result<Request, BadField>;
+    /// [`Dialect::decode_request`] of bytes. A wire whose conversations are long reads them without a tree between.
+    ///
+    /// # Errors
+    /// When the body is no JSON, or not what the wire allows.
+    fn read_request(&self, params: &Params, body: &[u8]) -> Result<Request, BadField> {
+        let body = serde_json::from_slice(body)
+            .map_err(|error| BadField::new("body", format!("is not valid JSON: {error}")))?;
+        self.decode_request(params, body)
+    }
     /// Whether `body` holds opaque blocks that only their maker can read (see [`crate::Seal`]).
     fn mentions_seals(&self, _body: &[u8]) -> bool {
         false
@@ -157,6 +167,15 @@ pub struct Encoded {
     pub losses: Vec<Loss>,
 }
 
+/// [`Encoded`] as bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The body.
+    pub body: Vec<u8>,
+    /// What could not be said; empty when everything was.
+    pub losses: Vec<Loss>,
+}
+
 /// A request that a wire cannot say at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -178,6 +197,12 @@ pub trait Protocol: Sync {
     }
     /// Writes a request; what cannot be said is named, never dropped silently.
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded;
+    /// [`Protocol::encode_request`] as bytes. A wire that long conversations are brought to writes them without a tree
+    /// between.
+    fn write_request(&self, request: &Request, target: &Target) -> Written {
+        let Encoded { body, losses } = self.encode_request(request, target);
+        Written { body: json::text(&body), losses }
+    }
     /// Whether a client's own bytes of this wire will do for `target`, as far as its model decides that.
     fn takes(&self, _body: &[u8], _target: &Target) -> bool {
         true

@@ -11,6 +11,9 @@ pub(super) const DEEPEST: u32 = 127;
 /// Longest string that is noted as a word; longer ones are content.
 const LONGEST_WORD: usize = 32;
 
+/// Bytes of a string that are looked at one by one.
+const SHORT: usize = 12;
+
 /// Strings that stand somewhere in a value, as far as one may ask for them: some that do not may look as if.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Words([u64; 4]);
@@ -55,9 +58,26 @@ pub(crate) struct Piece<'a> {
 /// When `text` is no JSON object, or `see` refuses something.
 pub(crate) fn fields<'a>(
     text: &'a str,
+    see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    walk_fields(Walk::new(text, b'{', "must be a JSON object")?, see)
+}
+
+/// [`fields`] of a piece of a text that was walked over: no string in it holds what none may hold.
+///
+/// # Errors
+/// When it is no JSON object, or `see` refuses something.
+pub(crate) fn fields_of<'a>(
+    piece: &Piece<'a>,
+    see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    walk_fields(Walk::again(piece.raw, b'{', "must be a JSON object")?, see)
+}
+
+fn walk_fields<'a>(
+    mut walk: Walk<'a>,
     mut see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
-    let mut walk = Walk::new(text, b'{', "must be a JSON object")?;
     let mut more = !walk.takes(b'}');
     while more {
         let key = walk.key()?;
@@ -68,12 +88,15 @@ pub(crate) fn fields<'a>(
     walk.ends()
 }
 
-/// Calls `see` with every item of the list that `text` is.
+/// Calls `see` with every item of the list that `piece` is, which was walked over.
 ///
 /// # Errors
-/// When `text` is no JSON list, or `see` refuses something.
-pub(crate) fn items<'a>(text: &'a str, mut see: impl FnMut(Piece<'a>) -> Result<(), BadField>) -> Result<(), BadField> {
-    let mut walk = Walk::new(text, b'[', "must be a JSON list")?;
+/// When it is no JSON list, or `see` refuses something.
+pub(crate) fn items<'a>(
+    piece: &Piece<'a>,
+    mut see: impl FnMut(Piece<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    let mut walk = Walk::again(piece.raw, b'[', "must be a JSON list")?;
     let mut more = !walk.takes(b']');
     while more {
         let item = walk.piece()?;
@@ -95,11 +118,15 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Stands behind the `open` that `text` must begin with.
     fn new(text: &'a str, open: u8, otherwise: &str) -> Result<Self, BadField> {
-        let bytes = text.as_bytes();
         // In blocks, without a way out in the middle, so that it is done many bytes at a time.
         let control = |block: &[u8]| block.iter().fold(false, |found, byte| found | (*byte < b' '));
-        let has_controls = bytes.chunks(256).any(control);
-        let mut walk = Self { text, bytes, at: 0, has_controls, words: Words::default() };
+        let has_controls = text.as_bytes().chunks(256).any(control);
+        Ok(Self { has_controls, ..Self::again(text, open, otherwise)? })
+    }
+
+    /// The same in a text that was walked over.
+    fn again(text: &'a str, open: u8, otherwise: &str) -> Result<Self, BadField> {
+        let mut walk = Self { text, bytes: text.as_bytes(), at: 0, has_controls: false, words: Words::default() };
         if !walk.takes(open) {
             return Err(BadField::new("body", otherwise));
         }
@@ -221,19 +248,23 @@ impl<'a> Walk<'a> {
     fn string(&mut self) -> Result<bool, BadField> {
         let from = self.at;
         let mut escaped = false;
+        // Most strings are short: for them a search costs more to begin than to make.
+        let near = self.bytes.get(from..).unwrap_or_default().iter().take(SHORT);
+        self.at += near.take_while(|byte| !matches!(byte, b'"' | b'\\')).count();
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
-                self.at = self.bytes.len();
-                return Err(self.broken());
-            };
-            self.at += found;
-            if rest.get(found) == Some(&b'"') {
-                break;
+            match self.bytes.get(self.at) {
+                None => return Err(self.broken()),
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 1;
+                    self.escape()?;
+                }
+                Some(_) => {
+                    let rest = self.bytes.get(self.at..).unwrap_or_default();
+                    self.at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+                }
             }
-            escaped = true;
-            self.at += 1;
-            self.escape()?;
         }
         let word = self.bytes.get(from..self.at).unwrap_or_default();
         if self.has_controls

@@ -4,12 +4,12 @@
 use super::{Break, Drill, Failing};
 use crate::clock;
 use crate::upstream::backend::{PassRequest, PassTerms};
+use crate::upstream::transport::Body;
 use crate::upstream::{Ask, Backend, BoxFuture, CallTerms, Items, Reply, ReplyBody};
 use canon::wire::Protocol;
 use canon::{Event, Fault, FaultKind, Loss, Side};
 use futures_util::{StreamExt, stream};
 use http::Response;
-use hyper::body::Incoming;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -185,11 +185,7 @@ impl Backend for Lost {
     }
 
     /// Whoever is lost is lost for its own endpoints too; what would break in the middle breaks at once.
-    fn pass<'a>(
-        &'a self,
-        request: PassRequest<'a>,
-        terms: PassTerms,
-    ) -> BoxFuture<'a, Result<Response<Incoming>, Fault>> {
+    fn pass<'a>(&'a self, request: PassRequest<'a>, terms: PassTerms) -> BoxFuture<'a, Result<Response<Body>, Fault>> {
         match self.fails() {
             None => self.inner.pass(request, terms),
             Some(failing) => {

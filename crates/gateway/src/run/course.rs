@@ -202,7 +202,21 @@ impl Course {
         self.attempts += 1;
         let order = Order { leg, elsewhere, number: self.attempts, mode: how.mode };
         let first = attempt(run, &ask, order);
-        let Some((other, delay)) = self.hedge(run, how, &leg) else { return first.await };
+        match self.hedge(run, how, &leg) {
+            None => first.await,
+            // Rare, and twice as large.
+            Some(hedge) => Box::pin(self.side_by_side(run, &ask, first, hedge)).await,
+        }
+    }
+
+    /// One leg under way, and another one beside it if it is slow to begin.
+    async fn side_by_side(
+        &mut self,
+        run: &Run,
+        ask: &Arc<Ask>,
+        first: impl Future<Output = Tried>,
+        (other, delay): (Leg, Duration),
+    ) -> Tried {
         let mut first = pin!(first);
         if let Ok(tried) = tokio::time::timeout(delay, &mut first).await {
             return tried;
@@ -212,7 +226,7 @@ impl Course {
         }
         self.attempts += 1;
         let order = Order { leg: other, elsewhere: false, number: self.attempts, mode: Mode::Hedge };
-        let mut second = pin!(attempt(run, &ask, order));
+        let mut second = pin!(attempt(run, ask, order));
         // Whoever begins first answers; the other one is dropped, which ends its call and its row.
         let (tried, first_is_over) = tokio::select! {
             biased;

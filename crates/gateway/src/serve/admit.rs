@@ -5,8 +5,7 @@ use crate::access::Access;
 use crate::run::live::Levels;
 use crate::setup::Setup;
 use canon::{Fault, FaultKind};
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ledger::{Key, Name};
 use policy::{Permit, ProductIx};
 use std::net::IpAddr;
@@ -78,8 +77,11 @@ pub(super) fn refused(message: &str) -> Fault {
 
 /// The secret, from whichever place the client's SDK puts it.
 fn secret<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    text(AUTHORIZATION.as_str())
+    let trimmed = |value: &'a HeaderValue| value.to_str().ok().map(str::trim);
+    let text = |name: &str| headers.get(name).and_then(trimmed);
+    headers
+        .get(AUTHORIZATION)
+        .and_then(trimmed)
         .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
         .or_else(|| text("x-api-key"))
         .or_else(|| text("api-key"))

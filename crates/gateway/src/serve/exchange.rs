@@ -41,9 +41,9 @@ pub(super) async fn exchange(
         Place::Provider { name, path } => {
             let id = RequestId::new(millis(clock::unix_micros()), fastrand::u128(..));
             let asked = pass::Asked { provider: &name, path: &path, head, body, peer };
-            pass::pass(&gateway, asked, id).await
+            Box::pin(pass::pass(&gateway, asked, id)).await
         }
-        Place::Kept(door) => kept::answer(&gateway, door, head, body, peer).await,
+        Place::Kept(door) => Box::pin(kept::answer(&gateway, door, head, body, peer)).await,
         place => system::answer(&gateway, &place, &head, peer),
     }
 }
@@ -106,8 +106,7 @@ async fn carry(
     let ask = Ask::read(dialect, params, headers, body)?;
     let owner = setup.products.get(caller.product.index()).cloned().unwrap_or_default();
     let purpose = (kind != RouteKind::CountTokens, setup.turns_days > 0);
-    let ask = gateway.turns.recall(&owner, ask, purpose).await?;
-    let mut ask = gateway.turns.unseal(&owner, ask).await;
+    let mut ask = gateway.turns.prepared(&owner, ask, purpose).await?;
     // plan
     let rules = setup.fleet.product(caller.product).rules();
     ask.in_events = ask.peek.listed || (rules.takeover.on && rules.takeover.hold_back);
@@ -116,7 +115,7 @@ async fn carry(
     let (product, levels, permit) = (caller.product, &caller.levels, caller.permit.as_deref());
     let plan = Choice { gateway, setup: &setup, product, levels, permit, ask: &ask, deadline }.plan(&[]).await?;
     if kind == RouteKind::CountTokens {
-        return Ok(count::count(&setup, &ask, &plan, deadline, id).await?);
+        return Ok(Box::pin(count::count(&setup, &ask, &plan, deadline, id)).await?);
     }
     // run
     let scribe = Scribe::of(&gateway.turns, &owner, &ask, id);
@@ -132,7 +131,7 @@ async fn carry(
     };
     let run = Arc::new(run);
     if run.ask.in_background() {
-        return background::begin(run, plan, (owner, id), scribe, place).await;
+        return Box::pin(background::begin(run, plan, (owner, id), scribe, place)).await;
     }
     let underway = run.carry_out(&plan).await?;
     // reply (and tap, which goes along with the answer)
@@ -173,4 +172,19 @@ fn common(setup: &Setup, caller: &Caller, ask: &Ask, plan: &Plan, id: RequestId)
 
 fn millis(micros: i64) -> u64 {
     u64::try_from(micros / 1_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// What is rare or large stands behind a pointer: a request's future is written and moved for every request.
+    #[test]
+    fn a_requests_future_is_small() {
+        assert!(size(exchange) < 6 * 1024, "{} bytes", size(exchange));
+    }
 }

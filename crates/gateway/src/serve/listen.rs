@@ -170,14 +170,15 @@ fn connection(
     let handler = Arc::clone(gateway);
     let service = service_fn(move |request: http::Request<_>| {
         let gateway = Arc::clone(&handler);
-        async move {
+        // Large, and moved about by whoever drives it.
+        Box::pin(async move {
             let kept = request.version() <= Version::HTTP_11;
             let mut response = exchange::exchange(Arc::clone(&gateway), request, peer).await;
             if kept && gateway.tasks.is_stopping() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, std::convert::Infallible>(response)
-        }
+        })
     });
     let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, HEAD_TIME)), service).into_owned();
     let watched = graceful.watch(connection);

@@ -16,13 +16,14 @@ use crate::setup::{Gateway, Setup};
 use crate::tap::entry::{Chosen, Common, Heard};
 use crate::tap::{Entry, Facts};
 use crate::upstream::backend::{PassRequest, PassTerms};
+use crate::upstream::transport::Body;
 use bytes::Bytes;
 use canon::wire::{Dialect, Protocol};
 use canon::{Facets, Fault, FaultKind};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, SET_COOKIE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Response, StatusCode, request};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use ledger::{Mode, Name, RequestId};
 use policy::{DeploymentIx, NanoUsd, Product};
 use serde::Deserialize;
@@ -288,7 +289,7 @@ impl Watched {
 
 /// Carries the answer's bytes. The row is written before the last of them leaves; a break breaks the connection, so
 /// that no half answer looks whole.
-async fn pump(mut body: Incoming, mut watched: Watched, outbox: Outbox) {
+async fn pump(mut body: Body, mut watched: Watched, outbox: Outbox) {
     let fault = loop {
         match tokio::time::timeout(watched.silence, body.frame()).await {
             Ok(Some(Ok(frame))) => {

@@ -6,6 +6,7 @@ use crate::outbox::{AnswerBody, Outbox};
 use crate::run::{Begun, Carry, Unanswered, Underway};
 use crate::turns::Scribe;
 use crate::upstream::{Ask, ReplyBody};
+use canon::json;
 use canon::wire::{Dialect, StreamTerms};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -27,21 +28,21 @@ pub(super) async fn reply(
     describe(&underway.begun, &mut headers);
     // Bytes that pass name the provider's model, and so must whatever has to be written behind them.
     let raw = matches!(underway.begun.body, ReplyBody::RawWhole { .. } | ReplyBody::RawStream(_));
-    let terms = terms(&ask, raw, id);
+    let terms = || terms(&ask, raw, id);
     let body = match underway.begun.body {
         ReplyBody::RawWhole { body, seen } => {
             underway.begun.watched.sent(body.len());
             let protocol = canon::wire::protocol(ask.dialect.id().name());
             underway.begun.watched.complete_whole(&seen, &body, protocol);
             keep(scribe, &body).await;
-            json(body, &mut headers)
+            in_json(body, &mut headers)
         }
         ReplyBody::Whole(answer) if !ask.peek.stream => {
-            let body = ask.dialect.encode_response(&answer, &terms).to_string();
+            let body = json::text(&ask.dialect.encode_response(&answer, &terms()));
             underway.begun.watched.sent(body.len());
             underway.begun.watched.complete(&answer);
-            keep(scribe, body.as_bytes()).await;
-            json(body, &mut headers)
+            keep(scribe, &body).await;
+            in_json(body, &mut headers)
         }
         _ => {
             headers.insert(
@@ -49,6 +50,7 @@ pub(super) async fn reply(
                 HeaderValue::from_static(if ask.peek.listed { "application/json" } else { ask.dialect.stream_mime() }),
             );
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            let terms = terms();
             AnswerBody::stream(move |outbox: Outbox| {
                 let (carry, body) = Carry::new(underway, terms, outbox.seen_by(scribe));
                 Box::pin(async move {
@@ -84,7 +86,7 @@ pub(super) fn terms(ask: &Ask, raw: bool, id: RequestId) -> StreamTerms {
     }
 }
 
-fn json(body: impl Into<bytes::Bytes>, headers: &mut HeaderMap) -> AnswerBody {
+fn in_json(body: impl Into<bytes::Bytes>, headers: &mut HeaderMap) -> AnswerBody {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     AnswerBody::whole(body)
 }
@@ -113,7 +115,7 @@ fn describe(begun: &Begun, headers: &mut HeaderMap) {
 
 /// An answer that no attempt was made for.
 pub(super) fn ready(mut headers: HeaderMap, id: RequestId, body: String) -> Response<AnswerBody> {
-    let body = json(body, &mut headers);
+    let body = in_json(body, &mut headers);
     finish(StatusCode::OK, headers, (id, 0), body)
 }
 
@@ -136,7 +138,7 @@ pub(super) fn fault(dialect: &'static dyn Dialect, unanswered: &Unanswered, id: 
     if let Some((name, value)) = dialect.fault_header(fault) {
         put(&mut headers, name, value);
     }
-    let body = json(body.to_string(), &mut headers);
+    let body = in_json(body.to_string(), &mut headers);
     finish(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, (id, *attempts), body)
 }
 
@@ -147,7 +149,9 @@ pub(super) fn finish(
     (id, attempts): (RequestId, u32),
     body: AnswerBody,
 ) -> Response<AnswerBody> {
-    put(&mut headers, "x-autarky-request-id", &id.text());
+    if let Ok(id) = HeaderValue::try_from(id.text()) {
+        headers.insert(HeaderName::from_static("x-autarky-request-id"), id);
+    }
     headers.insert(HeaderName::from_static("x-autarky-attempts"), HeaderValue::from(attempts));
     let mut response = Response::new(body);
     *response.status_mut() = status;

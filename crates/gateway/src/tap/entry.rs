@@ -134,7 +134,8 @@ pub struct Heard {
 
 /// The entry of one attempt.
 pub struct Entry {
-    row: Attempt,
+    /// Large, and moved about with everything that holds an entry.
+    row: Box<Attempt>,
     /// Tokens of the prompt, as estimated.
     asked: Option<u64>,
     trace: Trace,
@@ -158,7 +159,7 @@ impl Entry {
         number: u32,
         chosen: Chosen,
     ) -> Self {
-        let mut row = Attempt::new(common.id, number, clock::unix_micros());
+        let mut row = Box::new(Attempt::new(common.id, number, clock::unix_micros()));
         row.mode = chosen.mode;
         row.product = Some(common.product.clone());
         row.team.clone_from(&common.team);

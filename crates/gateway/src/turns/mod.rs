@@ -56,16 +56,32 @@ impl Turns {
         self.vault.flush().await;
     }
 
-    /// `ask` of `product` with its opaque blocks known by who made them, and those of its answers watched.
-    pub(crate) async fn unseal(&self, product: &Name, mut ask: Ask) -> Ask {
-        let mut sealed = Sealed::watched(Witness::new(&self.vault, product));
+    /// `ask` of `product` as one that needs nothing kept, with its opaque blocks known by who made them, and those of
+    /// its answers watched. `answers`: it is to be answered, not only counted; `keeps`: this server keeps answers at all.
+    ///
+    /// # Errors
+    /// When it stands on something that is not kept here, or is wrong.
+    pub(crate) async fn prepared(
+        &self,
+        product: &Name,
+        mut ask: Ask,
+        (answers, keeps): (bool, bool),
+    ) -> Result<Ask, Fault> {
+        if ask.peek.recall.is_some() {
+            ask = Box::pin(self.recall(product, ask, (answers, keeps))).await?;
+        }
+        let sealed = Sealed::watched(Witness::new(&self.vault, product));
         let request = if ask.dialect.mentions_seals(&ask.body) { ask.request().ok() } else { None };
         // What cannot be read is refused later, by whoever has to read it.
         let Some(request) = request else {
             ask.sealed = Arc::new(sealed);
-            return ask;
+            return Ok(ask);
         };
-        let mut request = Request::clone(&request);
+        Ok(Box::pin(self.unseal(product, ask, &request, sealed)).await)
+    }
+
+    async fn unseal(&self, product: &Name, ask: Ask, request: &Request, mut sealed: Sealed) -> Ask {
+        let mut request = request.clone();
         let mut seals = Vec::new();
         request.each_seal(|seal| seals.push(seal.data.clone()));
         let mut signers = self.vault.signers(product, &seals).await.into_iter();
@@ -98,12 +114,8 @@ impl Turns {
         }
     }
 
-    /// `ask` of `product` as one that needs nothing kept. `answers`: it is to be answered, not only counted; `keeps`:
-    /// this server keeps answers at all.
-    ///
-    /// # Errors
-    /// When it stands on something that is not kept here, or is wrong.
-    pub(crate) async fn recall(&self, product: &Name, ask: Ask, (answers, keeps): (bool, bool)) -> Result<Ask, Fault> {
+    /// `ask` of `product` as one that needs nothing kept.
+    async fn recall(&self, product: &Name, ask: Ask, (answers, keeps): (bool, bool)) -> Result<Ask, Fault> {
         let Some(recall) = ask.peek.recall.clone() else { return Ok(ask) };
         let keep = answers && keeps && recall.store != Some(false);
         if recall.background && answers {

@@ -185,10 +185,7 @@ impl Ask {
     pub fn request(&self) -> Result<Arc<Request>, Fault> {
         self.canon
             .get_or_init(|| {
-                let value = serde_json::from_slice(&self.body).map_err(|error| {
-                    Fault::client(FaultKind::Invalid, format!("the body is not valid JSON: {error}"))
-                })?;
-                let request = self.dialect.decode_request(&self.params, value);
+                let request = self.dialect.read_request(&self.params, &self.body);
                 let request = request.map_err(canon::fields::BadField::into_client_fault)?;
                 if request.messages.is_empty() {
                     let empty = "the conversation is empty: send at least one message";

@@ -5,12 +5,12 @@ use super::Ask;
 pub use super::frames::{Piece, RawStream};
 use super::quota::Quota;
 use super::trace::Trace;
+use super::transport::Body;
 use bytes::Bytes;
 use canon::wire::{Protocol, Seen};
 use canon::{Event, Fault, FaultKind, Loss, Response};
 use futures_util::Stream;
 use http::{HeaderMap, Method};
-use hyper::body::Incoming;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub trait Backend: Send + Sync {
         &'a self,
         _request: PassRequest<'a>,
         _terms: PassTerms,
-    ) -> BoxFuture<'a, Result<http::Response<Incoming>, Fault>> {
+    ) -> BoxFuture<'a, Result<http::Response<Body>, Fault>> {
         let fault = Fault::client(FaultKind::NotFound, "the model inside has no endpoints of its own");
         Box::pin(std::future::ready(Err(fault)))
     }

@@ -2,12 +2,12 @@
 //! Only whole frames are handed on, so a break never leaves half an event with the client.
 
 use super::seals::SealWatch;
+use super::transport::Body;
 use bytes::{Bytes, BytesMut};
 use canon::frame::{EventStreamReader, Frame, SseReader};
 use canon::wire::{FrameNote, Framing, Protocol, Scan, Seen};
 use canon::{Fault, FaultKind};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::time::Duration;
 
 /// How long to wait for the end of the provider's body once the wire's own end was seen.
@@ -40,7 +40,7 @@ impl RawStream {
     /// # Errors
     /// When the stream breaks, ends or reports an error before it.
     pub(super) async fn open(
-        body: Incoming,
+        body: Body,
         protocol: &dyn Protocol,
         (choices, strip_reports): (u32, bool),
         watch: Option<SealWatch>,
@@ -179,14 +179,14 @@ impl Cutter {
 
 /// Reads a body as frames.
 pub(super) struct FrameReader {
-    body: Incoming,
+    body: Body,
     cutter: Cutter,
     frames: Vec<Frame>,
     over: bool,
 }
 
 impl FrameReader {
-    pub(super) fn new(body: Incoming, framing: Framing) -> Self {
+    pub(super) fn new(body: Body, framing: Framing) -> Self {
         Self { body, cutter: Cutter::new(framing), frames: Vec::new(), over: false }
     }
 

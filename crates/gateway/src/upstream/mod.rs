@@ -10,6 +10,7 @@ pub mod trace;
 pub mod transport;
 
 mod frames;
+mod pool;
 mod quota;
 mod seals;
 

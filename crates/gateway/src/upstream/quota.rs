@@ -34,8 +34,14 @@ const TOKENS: [[&str; 2]; 3] = [
     ["anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
 ];
 
+/// What the names of all of them begin with: most answers have none.
+const NAMED: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
 /// Reads the headers of an answer; `None`: they say nothing.
 pub(super) fn left(headers: &HeaderMap) -> Option<Quota> {
+    if !headers.keys().any(|name| NAMED.iter().any(|prefix| name.as_str().starts_with(prefix))) {
+        return None;
+    }
     let (requests, tokens) = (one(headers, &REQUESTS), one(headers, &TOKENS));
     let resets = [requests, tokens].into_iter().flatten();
     // What is used up counts until its own reset; else the nearer one, after which the rest is stale.

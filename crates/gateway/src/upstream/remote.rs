@@ -8,7 +8,7 @@ use super::frames::{FrameReader, RawStream};
 use super::quota::{self, Quota};
 use super::seals::SealWatch;
 use super::trace::{CALL_ID, Outgoing, Trace};
-use super::transport::Transport;
+use super::transport::{Body, Line, Transport};
 use crate::clock;
 use bytes::Bytes;
 use canon::wire::{Protocol, Target, anthropic_messages, splice};
@@ -17,7 +17,6 @@ use futures_util::stream;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,7 +45,7 @@ pub struct RemoteConfig {
 pub struct Remote {
     config: RemoteConfig,
     proof: Proof,
-    transport: Transport,
+    line: Line,
     /// Addresses for whole and streamed answers.
     whole: Uri,
     streamed: Uri,
@@ -66,7 +65,7 @@ pub enum RemoteError {
     /// The address is none.
     #[error("`{0}` is not a usable base URL: write it like `https://api.example.com/v1`")]
     Address(String),
-    /// The key or a header is none.
+    /// The key, a header or the server's name is none.
     #[error("{0}")]
     Header(Fault),
 }
@@ -76,7 +75,7 @@ impl Remote {
     ///
     /// # Errors
     /// When the address or the key cannot be used.
-    pub fn new(config: RemoteConfig, transport: Transport) -> Result<Self, RemoteError> {
+    pub fn new(config: RemoteConfig, transport: &Transport) -> Result<Self, RemoteError> {
         let address = |path: String| {
             let text = format!("{}{path}", config.base_url.trim_end_matches('/'));
             match text.parse::<Uri>() {
@@ -95,13 +94,14 @@ impl Remote {
         for (name, value) in &config.headers {
             headers.insert(name.clone(), value.clone());
         }
-        let proof = config.scheme.proof(&config.identity, &transport).map_err(RemoteError::Header)?;
+        let proof = config.scheme.proof(&config.identity, transport).map_err(RemoteError::Header)?;
         if let Proof::Headers(fixed) = &proof {
             headers.extend(fixed.clone());
         }
         let model = serde_json::Value::from(config.target.model.as_str()).to_string().into_bytes();
         let signer = Arc::from(config.target.signer.as_str());
-        Ok(Self { config, signer, proof, transport, whole, streamed, count, headers, model })
+        let line = transport.line(&whole).map_err(RemoteError::Header)?;
+        Ok(Self { config, signer, proof, line, whole, streamed, count, headers, model })
     }
 
     fn is_same_wire(&self, ask: &Ask) -> bool {
@@ -134,10 +134,8 @@ impl Remote {
         if self.passes(ask) {
             return Ok((self.untouched(ask), Vec::new()));
         }
-        let encoded = self.config.protocol.encode_request(&*ask.told()?, &self.config.target);
-        let body = serde_json::to_vec(&encoded.body)
-            .map_err(|error| Fault::gateway(FaultKind::Internal, format!("a request could not be written: {error}")))?;
-        Ok((body.into(), encoded.losses))
+        let written = self.config.protocol.write_request(&*ask.told()?, &self.config.target);
+        Ok((written.body.into(), written.losses))
     }
 
     /// The client's own bytes with our model name in them.
@@ -187,14 +185,14 @@ impl Remote {
 
     /// Sends a request. A token may have been taken back before its end: where the provider does not believe it, one more
     /// is asked for and the request sent again, as OAuth clients do.
-    async fn send(&self, ask: &Ask, body: Bytes, uri: &Uri, terms: &CallTerms) -> Result<Response<Incoming>, Fault> {
+    async fn send(&self, ask: &Ask, body: Bytes, uri: &Uri, terms: &CallTerms) -> Result<Response<Body>, Fault> {
         let request = self.request(ask, body.clone(), uri, Some(&terms.trace)).await?;
-        let response = self.transport.send_within(request, terms.connect).await?;
+        let response = self.line.send(request, terms.connect).await?;
         if response.status().as_u16() != 401 || !self.disbelieved() {
             return Ok(response);
         }
         let request = self.request(ask, body, uri, Some(&terms.trace)).await?;
-        self.transport.send_within(request, terms.connect).await
+        self.line.send(request, terms.connect).await
     }
 
     /// The provider did not believe us; whether another proof can be made.
@@ -209,7 +207,8 @@ impl Remote {
         };
         let answered = tokio::time::timeout_at(deadline.into(), async {
             let request = self.request(ask, self.untouched(ask), uri, None).await?;
-            let (head, body) = self.transport.send(request).await?.into_parts();
+            let left = deadline.saturating_duration_since(clock::now());
+            let (head, body) = self.line.send(request, left).await?.into_parts();
             let body = Limited::new(body, MAX_ERROR).collect().await;
             let body =
                 body.map_err(|error| Fault::provider(FaultKind::Cut, format!("the count broke off: {error}")))?;
@@ -247,7 +246,7 @@ impl Remote {
     }
 
     /// Checks an answer and brings it to its first real event.
-    async fn read(&self, ask: &Ask, response: Response<Incoming>) -> Result<ReplyBody, Fault> {
+    async fn read(&self, ask: &Ask, response: Response<Body>) -> Result<ReplyBody, Fault> {
         let (head, body) = response.into_parts();
         let protocol = self.config.protocol;
         if !head.status.is_success() {
@@ -287,7 +286,7 @@ impl Remote {
         }
     }
 
-    async fn read_whole(&self, ask: &Ask, mime: &str, body: Incoming) -> Result<ReplyBody, Fault> {
+    async fn read_whole(&self, ask: &Ask, mime: &str, body: Body) -> Result<ReplyBody, Fault> {
         let body = Limited::new(body, MAX_ANSWER).collect().await;
         let body =
             body.map_err(|error| Fault::provider(FaultKind::Cut, format!("the provider's answer broke: {error}")))?;
@@ -335,7 +334,7 @@ const KEPT: [&str; 14] = [
 
 impl Remote {
     /// Passes a request on to an endpoint of the provider's own. Its base URL's own path may be said again.
-    async fn passed(&self, asked: PassRequest<'_>, terms: PassTerms) -> Result<Response<Incoming>, Fault> {
+    async fn passed(&self, asked: PassRequest<'_>, terms: PassTerms) -> Result<Response<Body>, Fault> {
         let base = self.config.base_url.trim_end_matches('/');
         let own = self.base_path();
         let target = asked.target.strip_prefix(own).filter(|rest| rest.starts_with('/')).unwrap_or(asked.target);
@@ -361,7 +360,7 @@ impl Remote {
             if let Proof::Each(sign) = &self.proof {
                 sign.sign(&mut request, &asked.body).await?;
             }
-            self.transport.send_within(request, terms.connect).await
+            self.line.send(request, terms.connect).await
         });
         let late = || Fault::provider(FaultKind::Deadline, "the provider gave no answer in time");
         let response = answered.await.unwrap_or_else(|_| Err(late()))?;
@@ -403,11 +402,7 @@ impl Backend for Remote {
         Box::pin(self.exchange(ask, terms))
     }
 
-    fn pass<'a>(
-        &'a self,
-        request: PassRequest<'a>,
-        terms: PassTerms,
-    ) -> BoxFuture<'a, Result<Response<Incoming>, Fault>> {
+    fn pass<'a>(&'a self, request: PassRequest<'a>, terms: PassTerms) -> BoxFuture<'a, Result<Response<Body>, Fault>> {
         Box::pin(self.passed(request, terms))
     }
 

@@ -1,6 +1,6 @@
 //! What dead processes left: their rows go to the store, and what they had begun and not ended becomes `unknown`.
 
-use super::tail::{Tail, row};
+use super::tail::Tail;
 use super::worker::Worker;
 use super::{FeederError, FeederStatus};
 use crate::journal::{Segment, foreign_segments};
@@ -23,7 +23,7 @@ impl Worker {
         let mut found = false;
         for (segment, damaged) in segments.iter().zip(&mut damaged) {
             let mut tail = Tail::default();
-            while tail.read(segment, |line| match row(line) {
+            while tail.read(segment, |line, lasts| match Attempt::read(line, lasts) {
                 Some(row) if row.outcome == Outcome::Open => {
                     begun.insert(row.row_key(), row);
                 }

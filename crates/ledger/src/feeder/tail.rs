@@ -2,8 +2,9 @@
 //! half written at the end of its last segment is no line.
 
 use crate::journal::Segment;
+use crate::line::Cursor;
 use crate::named::Named;
-use crate::record::{Attempt, Outcome, RowKey};
+use crate::record::{Lasts, Outcome, RowKey};
 use sonic_rs::JsonValueTrait;
 use std::io;
 
@@ -13,24 +14,28 @@ const CHUNK: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     offset: u64,
-    /// What was read and not yet handed out; grows for a line longer than a chunk.
+    /// What was read and not yet handed out stands at its front; grows for a line longer than a chunk.
     buffer: Vec<u8>,
+    held: usize,
+    lasts: Lasts,
 }
 
 impl Tail {
     /// Hands the next whole lines to `take`, about a chunk of them; `false`: there are no more for now.
-    pub(super) fn read(&mut self, segment: &Segment, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
-        let held = self.buffer.len();
-        self.buffer.resize(held + CHUNK, 0);
-        let read = segment.read_at(&mut self.buffer[held..], self.offset);
-        self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
-        let read = read?;
-        self.offset += read as u64;
-        let whole = self.buffer[held..].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| held + at + 1);
-        for line in self.buffer[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            take(line);
+    pub(super) fn read(&mut self, segment: &Segment, mut take: impl FnMut(&[u8], &mut Lasts)) -> io::Result<bool> {
+        if self.buffer.len() < self.held + CHUNK {
+            self.buffer.resize(self.held + CHUNK, 0);
         }
-        self.buffer.drain(..whole);
+        let held = self.held;
+        let read = segment.read_at(&mut self.buffer[held..], self.offset)?;
+        self.offset += read as u64;
+        self.held += read;
+        let whole = self.buffer[held..self.held].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| held + at + 1);
+        for line in self.buffer[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            take(line, &mut self.lasts);
+        }
+        self.buffer.copy_within(whole..self.held, 0);
+        self.held -= whole;
         Ok(read > 0)
     }
 }
@@ -38,6 +43,18 @@ impl Tail {
 /// Whose line it is, and whether it says that an attempt begins: looked up at the line's beginning, where every row has
 /// these. `None`: nobody understands it.
 pub(super) fn head(line: &[u8]) -> Option<(RowKey, bool)> {
+    head_by_hand(line).or_else(|| head_by_serde(line))
+}
+
+fn head_by_hand(line: &[u8]) -> Option<(RowKey, bool)> {
+    let mut line = Cursor::of(line)?;
+    let request = line.field(b"\"request_id\":", &mut None)??;
+    let attempt = line.field(b"\"attempt\":", &mut None)??;
+    let outcome: Outcome = line.field(b"\"outcome\":", &mut None)??;
+    Some(((request, attempt), outcome == Outcome::Open))
+}
+
+fn head_by_serde(line: &[u8]) -> Option<(RowKey, bool)> {
     let (mut request, mut attempt, mut outcome) = (None, None, None);
     for field in sonic_rs::to_object_iter(line).take(3) {
         let (name, value) = field.ok()?;
@@ -49,9 +66,4 @@ pub(super) fn head(line: &[u8]) -> Option<(RowKey, bool)> {
         }
     }
     Some(((request?, attempt?), outcome?))
-}
-
-/// The row in a line; `None`: nobody understands it.
-pub(super) fn row(line: &[u8]) -> Option<Attempt> {
-    sonic_rs::from_slice(line).ok()
 }

@@ -1,9 +1,9 @@
 //! What the feeder's thread does with the segments of its own process.
 
-use super::tail::{Tail, head, row};
+use super::tail::{Tail, head};
 use super::{FeederError, FeederOptions, FeederStatus};
 use crate::journal::{JournalError, Segment, Shared};
-use crate::record::{Attempt, RowKey};
+use crate::record::{Attempt, Lasts, RowKey};
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ struct Rows {
 
 impl Rows {
     /// Takes a line from segment `number`; `false`: nobody understands it.
-    fn take(&mut self, number: u64, line: &[u8]) -> bool {
+    fn take(&mut self, number: u64, line: &[u8], lasts: &mut Lasts) -> bool {
         let Some((key, begins)) = head(line) else { return false };
         if begins {
             if self.carried.remove(&key) != Some(true) {
@@ -46,7 +46,7 @@ impl Rows {
             }
             return true;
         }
-        let Some(row) = row(line) else { return false };
+        let Some(row) = Attempt::read(line, lasts) else { return false };
         self.open.remove(&key);
         if let Some(ended) = self.carried.get_mut(&key) {
             *ended = true;
@@ -96,7 +96,7 @@ impl Worker {
         let Reading { tail, damaged_lines } = self.tails.entry(number).or_default();
         let rows = &mut self.rows;
         let before = *damaged_lines;
-        let more = tail.read(segment, |line| *damaged_lines += u64::from(!rows.take(number, line)));
+        let more = tail.read(segment, |line, lasts| *damaged_lines += u64::from(!rows.take(number, line, lasts)));
         status.damaged_lines += *damaged_lines - before;
         Ok(more?)
     }

@@ -81,16 +81,6 @@ pub enum JournalError {
         /// The attempt.
         attempt: u32,
     },
-    /// The row holds what JSON cannot say.
-    #[error("cannot write attempt {attempt} of `{request}` as JSON: {reason}")]
-    Encode {
-        /// The request.
-        request: RequestId,
-        /// The attempt.
-        attempt: u32,
-        /// Why.
-        reason: String,
-    },
 }
 
 /// What the journal did so far.
@@ -247,11 +237,7 @@ impl Shared {
     fn line(&self, attempt: &Attempt, hold: bool) -> Result<Kept, JournalError> {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            sonic_rs::to_writer(&mut *line, attempt).map_err(|error| JournalError::Encode {
-                request: attempt.request_id,
-                attempt: attempt.attempt,
-                reason: error.to_string(),
-            })?;
+            attempt.write(line);
             line.push(b'\n');
             let Err(error) = self.append(line) else { return Ok(Kept::OnDisk) };
             self.failed.fetch_add(1, Ordering::Relaxed);

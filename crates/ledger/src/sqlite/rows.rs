@@ -10,7 +10,7 @@ use crate::named::Named;
 use crate::record::{Attempt, COLUMNS, Name};
 use crate::store::{Dimension, Filter, StoreError, Total};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, Transaction, params_from_iter};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
@@ -60,8 +60,12 @@ fn add(transaction: &Transaction<'_>, day: &mut Day, rows: &[&Attempt], sums: &m
     let into = format!("INTO {table} ({}) VALUES ({})", *NAMES, *PLACES);
     let mut insert = transaction.prepare_cached(&format!("INSERT OR IGNORE {into}"))?;
     let mut changed = 0;
+    let mut before = Vec::new();
     for row in rows {
-        if insert.execute(params_from_iter(row.cells()))? == 1 {
+        let cells: Vec<_> = row.cells().collect();
+        let added = execute(&mut insert, &cells, &before)? == 1;
+        before = cells;
+        if added {
             day.tell(row, true);
             sums.add(row);
             changed += 1;
@@ -80,6 +84,16 @@ fn add(transaction: &Transaction<'_>, day: &mut Day, rows: &[&Attempt], sums: &m
         }
     }
     Ok(changed)
+}
+
+/// Runs `statement` with `cells`. What the row `before` had in the same place, as most have most, is bound already.
+fn execute(statement: &mut Statement<'_>, cells: &[Cell<'_>], before: &[Cell<'_>]) -> rusqlite::Result<usize> {
+    for (at, cell) in cells.iter().enumerate() {
+        if before.get(at) != Some(cell) {
+            statement.raw_bind_parameter(at + 1, cell)?;
+        }
+    }
+    statement.raw_execute()
 }
 
 pub(super) fn attempts(connection: &Connection, request: RequestId) -> Result<Vec<Attempt>, StoreError> {

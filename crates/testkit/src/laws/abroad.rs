@@ -39,6 +39,7 @@ pub(super) fn requests() -> Vec<String> {
     each_request(|pair, body| {
         let request = read(pair, body)?;
         let written = pair.1.encode_request(&request, &target(&request.model));
+        without_a_tree(pair, body, &request, &written)?;
         let Some(back) = read_back(pair, &written) else { return Ok(()) };
         let mut back = back?;
         // Streams may be asked for by path; then the body does not say it.
@@ -63,6 +64,26 @@ pub(super) fn requests() -> Vec<String> {
         }
         Ok(())
     })
+}
+
+/// Bytes read and written without a tree between say what trees say.
+fn without_a_tree((dialect, protocol): Pair, body: &Value, read: &Request, written: &Encoded) -> Result<(), String> {
+    for text in [body.to_string(), format!("{body:#}")] {
+        let again =
+            dialect.read_request(&params(body), text.as_bytes()).map_err(|error| format!("not read: {error}"))?;
+        if again != *read {
+            return Err(format!("read as {again:?} from bytes, as {read:?} from a tree"));
+        }
+    }
+    let again = protocol.write_request(read, &target(&read.model));
+    let body: Value = serde_json::from_slice(&again.body).map_err(|error| format!("no JSON is written: {error}"))?;
+    if body != written.body || again.losses != written.losses {
+        return Err(format!(
+            "written as {body} with {:?} to bytes, as {} with {:?} to a tree",
+            again.losses, written.body, written.losses
+        ));
+    }
+    Ok(())
 }
 
 /// A result is data: blanks between its pieces mean nothing.

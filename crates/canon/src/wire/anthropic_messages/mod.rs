@@ -13,7 +13,7 @@ mod usage;
 
 use super::{
     Dialect, Encoded, Params, Protocol, Route, RouteKind, Scan, Seen, StreamDecoder, StreamEncoder, StreamTerms,
-    Target, WireId, seals,
+    Target, WireId, Written, seals,
 };
 use crate::Extras;
 use crate::answer::Response;
@@ -101,6 +101,10 @@ impl Protocol for AnthropicMessages {
 
     fn pass_headers(&self) -> &'static [&'static str] {
         &["anthropic-beta"]
+    }
+
+    fn write_request(&self, request: &Request, target: &Target) -> Written {
+        request::write(request, target)
     }
 
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {

@@ -51,6 +51,10 @@ impl Dialect for OpenAiChat {
         request::decode(body)
     }
 
+    fn read_request(&self, _params: &Params, body: &[u8]) -> Result<Request, BadField> {
+        request::read(body)
+    }
+
     fn encode_response(&self, answer: &Response, terms: &StreamTerms) -> Value {
         response::encode(answer, terms)
     }

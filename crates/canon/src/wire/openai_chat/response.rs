@@ -1,7 +1,7 @@
 //! Whole answers of OpenAI Chat: reading, writing, and a look in place at one that passes untouched.
 
 use super::pieces::{decode_tool_call, object, take_reasoning};
-use super::usage::{decode_usage, encode_usage};
+use super::usage::{decode_usage, encode_usage, look_usage};
 use super::{ID, fault, logprobs};
 use crate::Extras;
 use crate::answer::{Choice, Response};
@@ -10,8 +10,9 @@ use crate::fault::{Fault, FaultKind};
 use crate::fields::{BadField, Fields};
 use crate::request::{Citation, Part};
 use crate::usage::Usage;
+use crate::wire::look::{self, Look};
 use crate::wire::writer::{join, keep, put};
-use crate::wire::{Seen, StreamTerms, look, openai};
+use crate::wire::{Seen, StreamTerms, openai};
 use serde_json::{Value, json};
 
 /// Log probabilities as they came, in a choice's extras.
@@ -257,15 +258,10 @@ pub(super) fn scan(body: &[u8]) -> Result<Seen, Fault> {
         match key {
             "id" => seen.id = value.string(key).unwrap_or_default(),
             "model" => seen.model = value.string(key).unwrap_or_default(),
-            "usage" => {
-                if let Ok(usage) = serde_json::from_str(value.raw()) {
-                    seen.usage = decode_usage(usage).unwrap_or_default();
-                }
-            }
+            "usage" => seen.usage = look_usage(&value).unwrap_or_default(),
             "choices" => {
                 has_choice = value.is_filled();
-                seen.stop =
-                    finish_word(value.raw()).map(|word| stop_reason(Some(word), value.mentions("\"tool_calls\":[")));
+                seen.stop = look_stop(&value);
             }
             "error" => is_error = !value.is_null(),
             _ => {}
@@ -282,9 +278,25 @@ pub(super) fn scan(body: &[u8]) -> Result<Seen, Fault> {
     Ok(seen)
 }
 
-/// The word after `"finish_reason":`, found without parsing.
-pub(super) fn finish_word(raw: &str) -> Option<&str> {
-    let after = raw.get(memchr::memmem::find(raw.as_bytes(), b"\"finish_reason\":")? + 16..)?.trim_start();
-    let word = after.strip_prefix('"')?;
-    word.get(..word.find('"')?)
+/// Why the first of `choices` stopped.
+fn look_stop(choices: &Look<'_>) -> Option<StopReason> {
+    let (mut first, mut word, mut has_calls) = (true, None, false);
+    let looked = look::items(choices, |choice| {
+        if !std::mem::take(&mut first) {
+            return Ok(());
+        }
+        choice.fields(|key, value| {
+            match key {
+                "finish_reason" => word = value.string(key)?,
+                "message" if !value.is_null() => value.fields(|key, value| {
+                    has_calls |= key == "tool_calls" && value.is_filled();
+                    Ok(())
+                })?,
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    looked.ok()?;
+    word.map(|word| stop_reason(Some(&word), has_calls))
 }

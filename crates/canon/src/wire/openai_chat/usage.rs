@@ -3,6 +3,7 @@
 use crate::Extras;
 use crate::fields::{BadField, Fields};
 use crate::usage::Usage;
+use crate::wire::look::Look;
 use crate::wire::writer::{keep, put};
 use serde_json::Value;
 
@@ -29,6 +30,50 @@ pub fn decode_usage(value: Value) -> Result<Usage, BadField> {
         keep(&mut usage.extras, "completion_tokens_details", details.rest());
     }
     usage.extras.extend(fields.rest());
+    Ok(usage)
+}
+
+/// [`decode_usage`] of a `usage` object that was not read into a tree.
+///
+/// # Errors
+/// When a count is no whole number.
+pub(super) fn look_usage(looked: &Look<'_>) -> Result<Usage, BadField> {
+    let mut usage = Usage::default();
+    let mut rest = Extras::new();
+    let keep_as_it_is = |rest: &mut Extras, key: &str, value: &Look<'_>| {
+        let read = serde_json::from_str(value.raw());
+        read.map(|value| drop(rest.insert(key.to_owned(), value)))
+            .map_err(|_| BadField::new(format!("usage.{key}"), "is not valid JSON"))
+    };
+    looked.fields(|key, value| {
+        match key {
+            "prompt_tokens" => usage.input = value.whole(key)?,
+            "completion_tokens" => usage.output = value.whole(key)?,
+            "total_tokens" => {}
+            "prompt_tokens_details" | "completion_tokens_details" if value.is_null() => {}
+            "prompt_tokens_details" | "completion_tokens_details" => {
+                let is_prompt = key == "prompt_tokens_details";
+                let mut details = Extras::new();
+                value.fields(|inner, value| {
+                    match (inner, is_prompt) {
+                        ("cached_tokens", true) => usage.cache_read = value.whole(inner)?,
+                        ("cache_write_tokens", true) => usage.cache_write = value.whole(inner)?,
+                        ("audio_tokens", true) => usage.audio_input = value.whole(inner)?,
+                        ("image_tokens", true) => usage.image_input = value.whole(inner)?,
+                        ("reasoning_tokens", false) => usage.reasoning = value.whole(inner)?,
+                        ("audio_tokens", false) => usage.audio_output = value.whole(inner)?,
+                        ("image_tokens", false) => usage.image_output = value.whole(inner)?,
+                        _ => keep_as_it_is(&mut details, inner, &value)?,
+                    }
+                    Ok(())
+                })?;
+                keep(&mut usage.extras, key, details);
+            }
+            _ => keep_as_it_is(&mut rest, key, &value)?,
+        }
+        Ok(())
+    })?;
+    usage.extras.extend(rest);
     Ok(usage)
 }
 
@@ -61,4 +106,35 @@ pub fn encode_usage(usage: &Usage, home: bool) -> Value {
     }
     body.extend(rest);
     Value::Object(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::look;
+
+    #[test]
+    fn a_look_finds_what_a_full_read_finds() {
+        for text in [
+            "{}",
+            r#"{"prompt_tokens":200,"completion_tokens":100,"total_tokens":300}"#,
+            r#"{"prompt_tokens":2e2,"completion_tokens":null,"x":{"y":[1.50]},"total_tokens":"?"}"#,
+            r#"{"prompt_tokens_details":{"cached_tokens":7,"audio_tokens":0,"z":null},"completion_tokens_details":
+                {"reasoning_tokens":5,"accepted_prediction_tokens":0,"audio_tokens":1,"image_tokens":2},"prompt_tokens":9}"#,
+            r#"{"prompt_tokens_details":null,"completion_tokens_details":{}}"#,
+            r#"{"prompt_tokens":-1}"#,
+            r#"{"prompt_tokens":"1"}"#,
+            r#"{"prompt_tokens_details":3}"#,
+            "[]",
+        ] {
+            let full = decode_usage(serde_json::from_str(text).expect("JSON")).ok();
+            let (mut looked, body) = (None, format!("{{\"usage\":{text}}}"));
+            let seen = look::top_level(body.as_bytes(), |_, value| {
+                looked = look_usage(&value).ok();
+                Ok(())
+            });
+            assert!(seen.is_ok());
+            assert_eq!(looked, full, "{text}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ fn what_is_no_json_is_refused() {
 fn lists_are_told_item_by_item() {
     let mut all = Vec::new();
     let mut see = |text| {
-        items(text, |item| {
+        items(&Piece { raw: text, at: 0, words: Words::default() }, |item| {
             all.push(item.raw.to_owned());
             Ok(())
         })

@@ -4,12 +4,13 @@
 use super::ink::Ink;
 use super::{messages, settings};
 use crate::Extras;
+use crate::json;
 use crate::request::{OutputFormat, Request, Tool, ToolChoice};
 use crate::wire::anthropic_messages::block::Anthropic;
 use crate::wire::closed::{self, JSON_MODE};
 use crate::wire::turns::{self, Turn};
 use crate::wire::writer::put;
-use crate::wire::{Encoded, Target};
+use crate::wire::{Encoded, Target, Written};
 use serde_json::{Value, json};
 
 pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Target) -> Encoded {
@@ -21,6 +22,41 @@ pub(in crate::wire::anthropic_messages) fn encode(request: &Request, target: &Ta
         system.push(json!({"type": "text", "text": JSON_MODE}));
     }
     turns::mend::<Anthropic>(&mut turns, &mut system, target.quirks.no_prefill, &mut ink.pen);
+    encode_around(request, tools, system, turns, ink)
+}
+
+/// Writes bytes: a conversation of nothing but words, however long, goes from the canon straight to the text.
+pub(in crate::wire::anthropic_messages) fn write(request: &Request, target: &Target) -> Written {
+    let Some(words) = messages::words_only(request) else {
+        let Encoded { body, losses } = encode(request, target);
+        return Written { body: json::text(&body), losses };
+    };
+    let mut ink = Ink::new(request, target);
+    let tools = encode_tools(request, &mut ink);
+    let Encoded { body, losses } = encode_around(request, tools, words.system(), Vec::new(), ink);
+    let mut out = Vec::with_capacity(words.bytes() + 512);
+    out.push(b'{');
+    for (key, value) in body.as_object().into_iter().flatten() {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        json::string(key, &mut out);
+        out.push(b':');
+        if key == "messages" { words.write(&mut out) } else { json::write(value, &mut out) }
+    }
+    out.push(b'}');
+    Written { body: out, losses }
+}
+
+/// Writes everything around the conversation, and that.
+fn encode_around(
+    request: &Request,
+    tools: Vec<Value>,
+    system: Vec<Value>,
+    turns: Vec<Turn>,
+    mut ink: Ink<'_>,
+) -> Encoded {
+    let target = ink.target;
     let limits = settings::limits(request, &turns, &mut ink);
 
     let mut body = Extras::new();
@@ -117,4 +153,43 @@ fn put_tools(request: &Request, tools: Vec<Value>, turns: &[Turn], ink: &mut Ink
         choice.insert("disable_parallel_tool_use".to_owned(), alone.into());
     }
     body.insert("tool_choice".to_owned(), choice);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Dialect, Params, openai_chat::OpenAiChat};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Bytes are read and written as trees are, whatever is said by whom.
+        #[test]
+        fn words_alone_go_the_same_way(
+            turns in prop::collection::vec(
+                (prop::sample::select(vec!["system", "developer", "user", "user", "assistant", "assistant", "tool"]),
+                    prop_oneof![3 => "\\PC{1,40}", 1 => "[ \n\"\\\\]{0,3}"], 0..12_u8),
+                0..7),
+            no_prefill in any::<bool>(),
+            json_mode in any::<bool>(),
+        ) {
+            let turns = turns.into_iter().map(|(role, text, more)| match more {
+                0 => json!({"role": role, "content": [{"type": "text", "text": text}]}),
+                1 => json!({"role": role, "content": text, "name": "a"}),
+                2 => json!({"content": text, "role": role, "x": 1}),
+                _ => json!({"content": text, "role": role}),
+            });
+            let mut body = json!({"model": "m", "messages": turns.collect::<Vec<_>>(), "max_tokens": 9});
+            if json_mode {
+                body["response_format"] = json!({"type": "json_object"});
+            }
+            let read = OpenAiChat.read_request(&Params::default(), body.to_string().as_bytes());
+            prop_assert_eq!(&read, &OpenAiChat.decode_request(&Params::default(), body));
+            let Ok(request) = read else { return Ok(()) };
+            let mut target = Target { model: "m".to_owned(), ..Target::default() };
+            target.quirks.no_prefill = no_prefill;
+            let (encoded, written) = (encode(&request, &target), write(&request, &target));
+            prop_assert_eq!(encoded.body.to_string().into_bytes(), written.body);
+            prop_assert_eq!(encoded.losses, written.losses);
+        }
+    }
 }

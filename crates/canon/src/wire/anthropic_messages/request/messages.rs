@@ -2,9 +2,10 @@
 
 use super::ink::Ink;
 use crate::Extras;
+use crate::json;
 use crate::media::{Media, MediaKind, Source};
-use crate::request::{Message, Part, Request, Role, Seal};
-use crate::wire::anthropic_messages::block;
+use crate::request::{Message, OutputFormat, Part, Request, Role, Seal};
+use crate::wire::anthropic_messages::{ID, block};
 use crate::wire::calls;
 use crate::wire::turns::Turn;
 use crate::wire::writer::put;
@@ -37,6 +38,71 @@ pub(super) fn encode(request: &Request, ink: &mut Ink<'_>) -> (Vec<Value>, Vec<T
         }
     }
     (system, turns)
+}
+
+/// A conversation from abroad that says nothing but words, in turns as the wire wants them: what the rules between turns
+/// would leave as it is.
+pub(super) struct WordsOnly<'a> {
+    system: Vec<&'a str>,
+    /// The user's and the assistant's, in turn.
+    turns: Vec<&'a str>,
+}
+
+/// `request` as one, if it is one.
+pub(super) fn words_only(request: &Request) -> Option<WordsOnly<'_>> {
+    if request.origin == ID || request.output == OutputFormat::Json {
+        return None;
+    }
+    let mut words = WordsOnly { system: Vec::new(), turns: Vec::with_capacity(request.messages.len()) };
+    for message in &request.messages {
+        let text = only_words(message)?;
+        match message.role {
+            Role::System | Role::Developer if words.turns.is_empty() => words.system.push(text),
+            Role::User if words.turns.len().is_multiple_of(2) => words.turns.push(text),
+            Role::Assistant if !words.turns.len().is_multiple_of(2) => words.turns.push(text),
+            _ => return None,
+        }
+    }
+    // An end of the assistant's own is to be gone on from, which not everybody can.
+    (!words.turns.len().is_multiple_of(2)).then_some(words)
+}
+
+fn only_words(message: &Message) -> Option<&str> {
+    let Message { name: None, parts, extras, .. } = message else { return None };
+    match parts.as_slice() {
+        [Part::Text { text, citations, logprobs, seal: None, cache: None, extras: beside }]
+            if extras.is_empty() && beside.is_empty() && citations.is_empty() && logprobs.is_empty() =>
+        {
+            (!text.trim().is_empty()).then_some(text)
+        }
+        _ => None,
+    }
+}
+
+impl WordsOnly<'_> {
+    /// The instructions, as blocks.
+    pub(super) fn system(&self) -> Vec<Value> {
+        self.system.iter().map(|text| Value::Object(block::text(text, &[], false))).collect()
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.turns.iter().map(|text| text.len() + text.len() / 16 + 40).sum()
+    }
+
+    /// Appends the messages.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        for (at, text) in self.turns.iter().enumerate() {
+            out.push(if at == 0 { b'[' } else { b',' });
+            let role = if at.is_multiple_of(2) { "user" } else { "assistant" };
+            out.extend_from_slice(b"{\"role\":\"");
+            out.extend_from_slice(role.as_bytes());
+            out.extend_from_slice(b"\",\"content\":");
+            json::string(text, out);
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
 }
 
 fn encode_instructions(message: &Message, path: &str, ink: &mut Ink<'_>, system: &mut Vec<Value>) {

@@ -7,7 +7,7 @@ mod messages;
 mod settings;
 
 pub(super) use decode::decode;
-pub(super) use encode::encode;
+pub(super) use encode::{encode, write};
 
 use crate::facets::Peek;
 use crate::fields::BadField;

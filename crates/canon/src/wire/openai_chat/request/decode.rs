@@ -2,11 +2,12 @@
 
 use super::super::ID;
 use crate::Extras;
-use crate::fields::{BadField, Fields};
+use crate::fields::{self, BadField, Fields};
 use crate::media::{Media, MediaKind, Source};
 use crate::request::{
     CacheMark, Effort, Message, OutputFormat, Part, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
+use crate::wire::look::{self, Look};
 use crate::wire::openai;
 use crate::wire::writer::keep;
 use serde_json::Value;
@@ -23,6 +24,80 @@ pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadFi
     for (index, message) in fields.list("messages")?.into_iter().enumerate() {
         request.messages.push(decode_message(message, format!("messages[{index}]"))?);
     }
+    settings(fields, request)
+}
+
+/// Reads bytes: messages of nothing but words, most of any long conversation, go from the text straight to the canon.
+pub(in crate::wire::openai_chat) fn read(body: &[u8]) -> Result<Request, BadField> {
+    let mut messages = None;
+    let mut rest = Extras::new();
+    look::top_level(body, |key, value| {
+        if key == "messages" && !value.is_null() {
+            messages = Some(read_messages(&value)?);
+        } else {
+            rest.insert(key.to_owned(), tree(value.raw(), key)?);
+        }
+        Ok(())
+    })?;
+    let mut fields = Fields::of(Value::Object(rest), "")?;
+    let mut request = Request::new(ID, fields.need_string("model")?);
+    request.messages = messages.ok_or_else(|| fields.missing("messages"))?;
+    fields.take("messages");
+    settings(fields, request)
+}
+
+fn read_messages(list: &Look<'_>) -> Result<Vec<Message>, BadField> {
+    if !list.raw().starts_with('[') {
+        let value = tree(list.raw(), "messages")?;
+        return Err(BadField::new("messages", format!("must be a list, not {}", fields::kind(&value))));
+    }
+    let mut messages = Vec::new();
+    look::items(list, |item| {
+        let message = match words_only(&item) {
+            Some(message) => message,
+            None => {
+                let path = format!("messages[{}]", messages.len());
+                decode_message(tree(item.raw(), &path)?, path)?
+            }
+        };
+        messages.push(message);
+        Ok(())
+    })?;
+    Ok(messages)
+}
+
+/// A message that says who speaks and what, once each, and nothing else.
+fn words_only(message: &Look<'_>) -> Option<Message> {
+    let (mut role, mut words, mut plain) = (None, None, true);
+    let looked = message.fields(|key, value| {
+        match key {
+            "role" if role.is_none() => role = role_named(value.raw()),
+            "content" if words.is_none() && value.raw().starts_with('"') => words = value.string(key)?,
+            _ => plain = false,
+        }
+        Ok(())
+    });
+    let words = words.filter(|words| plain && looked.is_ok() && !words.is_empty())?;
+    Some(Message::text(role?, words))
+}
+
+/// The role, as it stands in its quotes, of a message that may be words alone.
+fn role_named(quoted: &str) -> Option<Role> {
+    Some(match quoted {
+        "\"system\"" => Role::System,
+        "\"developer\"" => Role::Developer,
+        "\"user\"" => Role::User,
+        "\"assistant\"" => Role::Assistant,
+        _ => return None,
+    })
+}
+
+fn tree(raw: &str, path: &str) -> Result<Value, BadField> {
+    serde_json::from_str(raw).map_err(|error| BadField::new(path, format!("is not valid JSON: {error}")))
+}
+
+/// Reads everything beside the messages.
+fn settings(mut fields: Fields, mut request: Request) -> Result<Request, BadField> {
     for (index, tool) in fields.list("tools")?.into_iter().enumerate() {
         request.tools.push(decode_tool(tool, &format!("tools[{index}]"))?);
     }

@@ -3,8 +3,8 @@
 mod decode;
 mod encode;
 
-pub(super) use decode::decode;
 pub(in crate::wire) use decode::decode_stop;
+pub(super) use decode::{decode, read};
 
 /// Pieces that answers share with requests, and wires that took them over with this one.
 pub(in crate::wire) mod parts {

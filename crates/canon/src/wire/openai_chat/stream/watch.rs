@@ -1,13 +1,11 @@
-//! Chunks that pass untouched: a search for the few words that matter, a parse only where they are.
+//! Chunks that pass untouched: walked over once, nothing is built but what the ledger needs.
 
 use crate::fault::{Fault, FaultKind};
 use crate::fields::BadField;
 use crate::frame::Frame;
 use crate::wire::look::{self, Look};
-use crate::wire::openai_chat::{fault, response, usage::decode_usage};
+use crate::wire::openai_chat::{fault, response, usage::look_usage};
 use crate::wire::{FrameNote, Scan, Seen};
-use memchr::memmem::find;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Watches chunks.
@@ -33,15 +31,15 @@ impl Scan for Watch {
         if !data.starts_with(b"{") || !data.ends_with(b"}") {
             return Err(Fault::provider(FaultKind::Malformed, "a chunk of the provider's stream is no JSON object"));
         }
-        let has_choice = find(data, b"\"delta\"").is_some();
-        if !has_choice || frame.event.as_ref() == b"error" {
-            return self.parse(data);
+        let looked = self.walk(data).map_err(BadField::into_provider_fault)?;
+        if looked.is_error || frame.event.as_ref() == b"error" {
+            return Err(fault::decode_error(200, data));
         }
-        self.walk(data).map_err(BadField::into_provider_fault)?;
-        if find(data, b"\"usage\":{").is_some() {
-            self.parse(data)?;
-        }
-        Ok(if is_content(data) { FrameNote::Content } else { FrameNote::Quiet })
+        Ok(match looked {
+            Looked { has_content: true, .. } => FrameNote::Content,
+            Looked { has_usage: true, has_choice: false, .. } => FrameNote::Report,
+            _ => FrameNote::Quiet,
+        })
     }
 
     fn seen(&self) -> &Seen {
@@ -58,19 +56,23 @@ impl Scan for Watch {
     }
 }
 
-/// Whether a chunk holds words, thinking or a call.
-fn is_content(data: &[u8]) -> bool {
-    let filled = |key: &[u8]| {
-        find(data, key).and_then(|at| data.get(at + key.len()..)).is_some_and(|rest| {
-            let rest = rest.trim_ascii_start();
-            rest.starts_with(b"\"") && !rest.starts_with(b"\"\"")
-        })
-    };
-    filled(b"\"content\":")
-        || find(data, b"\"tool_calls\":[{").is_some()
-        || filled(b"\"reasoning_content\":")
-        || filled(b"\"reasoning\":")
-        || filled(b"\"refusal\":")
+/// What a chunk holds.
+#[derive(Default)]
+struct Looked {
+    is_error: bool,
+    has_usage: bool,
+    has_choice: bool,
+    /// Words, thinking or a call.
+    has_content: bool,
+}
+
+/// What one choice of a chunk adds.
+#[derive(Default)]
+struct Added {
+    index: u64,
+    word: Option<String>,
+    has_calls: bool,
+    has_content: bool,
 }
 
 fn no_reason() -> Fault {
@@ -83,56 +85,64 @@ impl Watch {
         !self.choices.is_empty() && self.choices.values().all(|(_, stopped)| *stopped)
     }
 
-    /// A full parse, for the few chunks that need one.
-    fn parse(&mut self, data: &[u8]) -> Result<FrameNote, Fault> {
-        let mut value: Value = serde_json::from_slice(data).map_err(|error| {
-            Fault::provider(FaultKind::Malformed, format!("a chunk of the provider's stream is no JSON: {error}"))
-        })?;
-        if value.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(fault::decode_error(200, data));
-        }
-        let usage = value.get_mut("usage").map(Value::take).filter(|usage| !usage.is_null());
-        let Some(usage) = usage else { return Ok(FrameNote::Quiet) };
-        self.seen.usage.merge(&decode_usage(usage).map_err(BadField::into_provider_fault)?);
-        Ok(FrameNote::Report)
-    }
-
-    /// Walks the chunk's top level and that of its choices, which finds broken JSON; id and model come from the first
-    /// chunk.
-    fn walk(&mut self, data: &[u8]) -> Result<(), BadField> {
+    /// Walks over the chunk, which finds broken JSON; id and model come from the first one.
+    fn walk(&mut self, data: &[u8]) -> Result<Looked, BadField> {
         let first = self.seen.id.is_none();
+        let mut looked = Looked::default();
         look::top_level(data, |key, value| {
             match key {
                 "id" if first => self.seen.id = value.string(key)?,
                 "model" if first => self.seen.model = value.string(key)?,
-                "choices" if !value.is_null() => look::items(&value, |choice| self.choice(&choice))?,
+                "error" => looked.is_error = !value.is_null(),
+                "usage" if !value.is_null() => {
+                    looked.has_usage = true;
+                    self.seen.usage.merge(&look_usage(&value)?);
+                }
+                "choices" if !value.is_null() => look::items(&value, |choice| {
+                    let added = look_choice(&choice)?;
+                    looked.has_choice = true;
+                    looked.has_content |= added.has_content;
+                    self.add(added);
+                    Ok(())
+                })?,
                 _ => {}
             }
             Ok(())
         })?;
-        self.seen.id.get_or_insert_default();
-        Ok(())
+        if looked.has_choice {
+            self.seen.id.get_or_insert_default();
+        }
+        Ok(looked)
     }
 
-    fn choice(&mut self, choice: &Look<'_>) -> Result<(), BadField> {
-        let (mut index, mut word, mut calls) = (0, None, false);
-        choice.fields(|key, value| {
-            match key {
-                "index" => index = value.whole(key)?.unwrap_or(0),
-                "finish_reason" => word = value.string(key)?,
-                "delta" => calls = value.mentions("\"tool_calls\":[{"),
-                _ => {}
-            }
-            Ok(())
-        })?;
-        let choice = self.choices.entry(index).or_default();
-        choice.0 |= calls;
-        if let Some(word) = word {
+    fn add(&mut self, added: Added) {
+        let choice = self.choices.entry(added.index).or_default();
+        choice.0 |= added.has_calls;
+        if let Some(word) = added.word {
             choice.1 = true;
-            if index == 0 {
+            if added.index == 0 {
                 self.seen.stop = Some(response::stop_reason(Some(&word), choice.0));
             }
         }
-        Ok(())
     }
+}
+
+fn look_choice(choice: &Look<'_>) -> Result<Added, BadField> {
+    let mut added = Added::default();
+    choice.fields(|key, value| {
+        match key {
+            "index" => added.index = value.whole(key)?.unwrap_or(0),
+            "finish_reason" => added.word = value.string(key)?,
+            "delta" if !value.is_null() => value.fields(|key, value| {
+                let is_text = matches!(key, "content" | "reasoning_content" | "reasoning" | "refusal");
+                let is_calls = key == "tool_calls" && value.is_filled();
+                added.has_calls |= is_calls;
+                added.has_content |= is_calls || (is_text && value.raw().len() > 2 && value.raw().starts_with('"'));
+                Ok(())
+            })?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(added)
 }
