@@ -127,6 +127,8 @@ struct Sum {
     input_tokens: u64,
     /// Of these, read from a cache.
     cache_read_tokens: u64,
+    /// Of `input_tokens`, written to a cache.
+    cache_write_tokens: u64,
     /// Tokens of answers, thinking included.
     output_tokens: u64,
     /// Of these, thinking.
@@ -139,7 +141,7 @@ struct Sum {
 
 fn sum(total: Total) -> Sum {
     Sum {
-        group: total.group.as_deref().map(str::to_owned),
+        group: total.group.first().and_then(Option::as_deref).map(str::to_owned),
         requests: total.requests,
         attempts: total.attempts,
         ok: total.ok,
@@ -149,6 +151,7 @@ fn sum(total: Total) -> Sum {
         uncounted: total.uncounted,
         input_tokens: total.input_tokens,
         cache_read_tokens: total.cache_read_tokens,
+        cache_write_tokens: total.cache_write_tokens,
         output_tokens: total.output_tokens,
         reasoning_tokens: total.reasoning_tokens,
         unpriced: total.unpriced,
@@ -176,13 +179,10 @@ impl Operation for Usage {
         let from = since.0.map(|back| now.saturating_sub(i64::try_from(back.as_micros()).unwrap_or(i64::MAX)));
         let mut windows = Vec::new();
         for (from, until) in cut(from, now, which.step)? {
-            let filter = Filter {
-                from,
-                until: Some(until),
-                product: which.product.as_deref().map(Name::from),
-                ..Filter::default()
-            };
-            let totals = admin.store.totals(which.by.0, &filter)?;
+            let of_product = which.product.as_deref().map(|name| (Dimension::Product, Some(Name::from(name))));
+            let is = of_product.into_iter().collect();
+            let filter = Filter { from, until: Some(until), is, limit: None };
+            let totals = admin.store.totals(&[which.by.0], &filter)?;
             let text = |micros| Timestamp::from_microsecond(micros).unwrap_or_default().to_string();
             windows.push(Window {
                 from: from.map(text),

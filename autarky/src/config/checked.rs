@@ -1,6 +1,6 @@
 //! The configuration as meant: every name looked up, every default filled in. What wiring builds from.
 
-use super::file::{AdminFile, HouseFile, ServerFile, StateFile};
+use super::file::{AdminFile, HouseFile, LedgerFile, ServerFile, StateFile};
 use super::place::Problem;
 use gateway::upstream::remote::RemoteConfig;
 use policy::Fleet;
@@ -12,6 +12,8 @@ pub(crate) struct Checked {
     pub(crate) server: ServerFile,
     /// The admin API.
     pub(crate) admin: AdminFile,
+    /// How long the ledger remembers.
+    pub(crate) ledger: LedgerFile,
     /// Kept turns.
     pub(crate) state: StateFile,
     /// The model inside.

@@ -3,7 +3,7 @@
 
 use super::catalog;
 use super::checked::{Checked, UnitSpec};
-use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile};
+use super::file::{ConfigFile, ContractFile, DeploymentFile, HouseFile, LedgerFile};
 use super::place::{Places, Problem, Problems, Severity};
 use super::{known, secret};
 use crate::catalog::Catalog;
@@ -114,6 +114,12 @@ impl Converter<'_> {
                 self.fail(&["product", name, "anonymous"], message, hint);
             }
         }
+        let LedgerFile { keep_days, keep_sums_days } = file.ledger;
+        if keep_sums_days > 0 && (keep_days == 0 || keep_sums_days < keep_days) {
+            let message = format!("`keep_sums_days = {keep_sums_days}` is less than the rows are kept");
+            let hint = "sums are never forgotten before their rows: raise it, or write 0 to keep them for good";
+            self.say(Severity::Warning, &["ledger", "keep_sums_days"], message, Some(hint.to_owned()));
+        }
         let assumed = dollars(file.server.unknown_usd_per_million);
         let unknown_price = Price::flat(assumed, assumed);
         if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -142,6 +148,7 @@ impl Converter<'_> {
         Some(Checked {
             server: file.server,
             admin: file.admin,
+            ledger: file.ledger,
             state: file.state,
             house: file.house,
             fleet: Arc::new(fleet),

@@ -19,6 +19,8 @@ pub(crate) struct ConfigFile {
     pub(crate) server: ServerFile,
     /// The admin API.
     pub(crate) admin: AdminFile,
+    /// How long the ledger remembers.
+    pub(crate) ledger: LedgerFile,
     /// What is kept of conversations for clients that expect it.
     pub(crate) state: StateFile,
     /// The model inside.
@@ -85,6 +87,23 @@ pub(crate) struct AdminFile {
     /// something that is in front of it. Whoever asks needs a key made by `autarky keys admin`; as long as none was ever
     /// made, this machine itself may read.
     pub(crate) listen: Option<SocketAddr>,
+}
+
+/// How long the ledger remembers. Whole days (UTC) are forgotten, looked for at the start and every hour.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LedgerFile {
+    /// Days that rows, one per attempt, are kept. 0: for good.
+    pub(crate) keep_days: u32,
+    /// Days that sums of them are kept, from which reports on shares and scenarios are made: never fewer than the rows.
+    /// 0: for good.
+    pub(crate) keep_sums_days: u32,
+}
+
+impl Default for LedgerFile {
+    fn default() -> Self {
+        Self { keep_days: 400, keep_sums_days: 1_100 }
+    }
 }
 
 /// What is kept of conversations for clients that expect it: the answers, inputs and conversations of OpenAI Responses.

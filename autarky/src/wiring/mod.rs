@@ -4,25 +4,27 @@ pub(crate) mod capacity;
 pub(crate) mod handover;
 pub(crate) mod house;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod money;
 pub(crate) mod reload;
 pub(crate) mod state;
 pub(crate) mod successor;
 
-use crate::config::file::ServerFile;
+use crate::config::file::{LedgerFile, ServerFile};
 use crate::config::{Checked, UnitSpec, paths};
+use ::ledger::Name;
 use gateway::setup::{Permits, SeriesTable, ServeLimits, Setup, Unit};
 use gateway::tap::Facts;
 use gateway::upstream::Backend;
 use gateway::upstream::remote::{Remote, RemoteError};
 use gateway::upstream::transport::Transport;
 use house::{HouseBackend, HouseUnit};
-use ledger::Name;
 use policy::rules::Timeouts;
 use policy::shed::Rooms;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What lives as long as the process and every configuration uses.
 pub(crate) struct Parts {
@@ -30,12 +32,18 @@ pub(crate) struct Parts {
     pub(crate) transport: Transport,
     /// The model inside.
     pub(crate) house: Arc<HouseBackend>,
+    /// How long the ledger remembers, as the configuration in force says.
+    pub(crate) kept: watch::Sender<LedgerFile>,
 }
 
 impl Parts {
     /// The parts for a process.
     pub(crate) fn new(house: HouseBackend) -> Self {
-        Self { transport: Transport::new(Timeouts::MOST_CONNECT), house: Arc::new(house) }
+        Self {
+            transport: Transport::new(Timeouts::MOST_CONNECT),
+            house: Arc::new(house),
+            kept: watch::Sender::default(),
+        }
     }
 }
 
@@ -44,7 +52,7 @@ impl Parts {
 /// # Errors
 /// When a deployment's address or key cannot be used.
 pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> Result<Setup, RemoteError> {
-    let Checked { server, state, fleet, units: specs, version, .. } = checked;
+    let Checked { server, ledger, state, fleet, units: specs, version, .. } = checked;
     let mut units = Vec::with_capacity(specs.len());
     for (deployment, spec) in fleet.deployments().iter().zip(specs) {
         let backend: Arc<dyn Backend> = match spec {
@@ -55,6 +63,7 @@ pub(crate) fn setup(checked: Checked, parts: &Parts, before: Option<&Setup>) -> 
         let facts = Facts::of(deployment, protocol);
         units.push(Unit { backend, facts });
     }
+    parts.kept.send_replace(ledger);
     let live = gateway::run::live::LiveView::new(&fleet, before.map(|setup| (&*setup.fleet, &*setup.live)));
     Ok(Setup {
         series: SeriesTable::new(fleet.products().len(), fleet.deployments().len()),

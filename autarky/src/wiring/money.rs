@@ -18,13 +18,13 @@ pub(crate) fn restore(setup: &Setup, ring: &KeyRing, store: &dyn Store) -> Resul
         let from = Some(period.start(wall).unix().saturating_mul(1_000_000));
         let tell = |who: &Who, spent: NanoUsd| setup.live.restore(who, period, spent, wall);
         let filter = Filter { from, ..Filter::default() };
-        for (product, spent) in spent(store.totals(Dimension::Product, &filter)?) {
+        for (product, spent) in spent(store.totals(&[Dimension::Product], &filter)?) {
             tell(&Who::product(&product), spent);
         }
         let with_teams = setup.fleet.products().iter().filter(|product| !product.rules().team.is_empty());
         for product in with_teams.map(policy::Product::name) {
-            let filter = Filter { product: Some(Name::from(product)), ..filter.clone() };
-            for (team, spent) in spent(store.totals(Dimension::Team, &filter)?) {
+            let filter = filter.clone().only(Dimension::Product, product);
+            for (team, spent) in spent(store.totals(&[Dimension::Team], &filter)?) {
                 tell(&Who::team(product, &team), spent);
             }
         }
@@ -34,7 +34,7 @@ pub(crate) fn restore(setup: &Setup, ring: &KeyRing, store: &dyn Store) -> Resul
             continue;
         }
         let mut by_line: HashMap<&Name, NanoUsd> = HashMap::new();
-        for (key, spent) in spent(store.totals(Dimension::Key, &filter)?) {
+        for (key, spent) in spent(store.totals(&[Dimension::Key], &filter)?) {
             if let Some(line) = lines.get(&key) {
                 let sum = by_line.entry(line).or_default();
                 *sum = sum.plus(spent);
@@ -50,5 +50,5 @@ pub(crate) fn restore(setup: &Setup, ring: &KeyRing, store: &dyn Store) -> Resul
 /// What each group spent, as far as it is known.
 fn spent(totals: Vec<Total>) -> impl Iterator<Item = (Name, NanoUsd)> {
     let nano = |total: &Total| NanoUsd(u64::try_from(total.cost_nanodollars).unwrap_or(0));
-    totals.into_iter().filter_map(move |total| Some((total.group.clone()?, nano(&total))))
+    totals.into_iter().filter_map(move |total| Some((total.group.first().cloned()??, nano(&total))))
 }

@@ -17,6 +17,7 @@ mod hostile;
 mod house;
 mod identity;
 mod keys;
+mod ledger;
 mod limits;
 mod losses;
 mod mirror;

@@ -3,10 +3,17 @@
 //! `Flow::sum`. Only attempts for a client count: shadows, drills and replays say nothing about dependence.
 
 use crate::record::{Attempt, Mode, Name, Outcome, Portability};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Sizes of prompts in tokens at which a new bucket begins.
 pub const SIZES: [u64; 3] = [1_000, 8_000, 32_000];
+
+/// More tokens than an attempt can have: a larger count, which only a broken provider says, counts as this.
+pub const MOST_TOKENS: u64 = 1 << 40;
+
+/// More than an attempt can cost, billionths of a US dollar.
+pub const MOST_NANODOLLARS: i64 = 1 << 50;
 
 /// What a dropped candidate can have lacked, as the plan's reasons say it; bit `n` of `FlowKey::lacked` is the n-th.
 pub const LACKS: [&str; 7] = [
@@ -22,40 +29,58 @@ pub const LACKS: [&str; 7] = [
 /// The modes in which an attempt is made for a client.
 pub const CLIENT_MODES: [Mode; 3] = [Mode::Live, Mode::Hedge, Mode::Takeover];
 
-/// What the attempts of one flow have in common; `None`: they do not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What the attempts of one flow have in common; `None`: they do not say. Stores keep sums by its JSON: a change of what
+/// `SIZES` or `LACKS` mean needs new sums there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FlowKey {
     /// The product that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<Name>,
     /// The kind of task.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Name>,
     /// The wire the client spoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Name>,
     /// The model as the client named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requested_model: Option<Name>,
     /// The deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Name>,
     /// The API counterparty.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Name>,
     /// The model that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Name>,
     /// Who trained it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub maker: Option<Name>,
     /// Whose machines ran it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Name>,
     /// Who bills.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub invoicer: Option<Name>,
     /// Our account.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Name>,
     /// Where it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<Name>,
     /// The model's family.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub family: Option<Name>,
     /// How freely the requests could go elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub portability: Option<Portability>,
     /// The feature that locks them in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_by: Option<Name>,
     /// The bucket of `SIZES` that the prompt falls into, from 0; `None`: its size is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u8>,
     /// What candidates were dropped for lacking, one bit per entry of `LACKS`: the request, or its product, needs it.
     pub lacked: u8,
@@ -125,19 +150,20 @@ impl Flow {
     pub fn of(row: &Attempt) -> Self {
         let answered = u64::from(row.outcome == Outcome::Ok);
         let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
-        let of_answered = |tokens: Option<u64>| if answered == 1 { tokens.unwrap_or(0) } else { 0 };
+        let most = |tokens: Option<u64>| tokens.map(|count| count.min(MOST_TOKENS));
+        let of_answered = |tokens: Option<u64>| most(tokens).filter(|_| answered == 1).unwrap_or(0);
         Self {
             key: FlowKey::of(row),
             attempts: 1,
             answered,
-            tokens: row.input_tokens.unwrap_or(0).saturating_add(row.output_tokens.unwrap_or(0)),
+            tokens: most(row.input_tokens).unwrap_or(0) + most(row.output_tokens).unwrap_or(0),
             input: of_answered(row.input_tokens),
             cached: of_answered(row.cache_read_tokens),
             output: of_answered(row.output_tokens),
             uncounted: if counted { 0 } else { answered },
-            cost_nanodollars: row.cost_nanodollars.unwrap_or(0),
+            cost_nanodollars: row.cost_nanodollars.unwrap_or(0).clamp(-MOST_NANODOLLARS, MOST_NANODOLLARS),
             unpriced: if row.cost_nanodollars.is_some() { 0 } else { answered },
-            largest: row.input_tokens,
+            largest: most(row.input_tokens),
             first: row.started,
             last: row.started,
         }

@@ -29,5 +29,5 @@ pub use journal::{Journal, JournalError, JournalOptions, JournalStatus};
 pub use keys::{Key, KeyError, KeyKind, KeyRing, Quota};
 pub use record::{Attempt, Candidate, Mode, Name, Outcome, Portability, UsageSource};
 pub use sqlite::Sqlite;
-pub use store::{Dimension, Filter, Store, StoreError, Total};
+pub use store::{Dimension, Filter, Forgotten, Store, StoreError, Total};
 pub use view::RequestRow;

@@ -7,7 +7,7 @@ use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::keys::Key;
 use crate::named::named;
-use crate::record::{Attempt, Mode, Name, Outcome};
+use crate::record::{Attempt, Name};
 use std::path::PathBuf;
 
 /// Why a store could not answer.
@@ -51,7 +51,7 @@ pub enum StoreError {
 }
 
 named! {
-    /// By what totals are grouped.
+    /// What rows can be picked and totals grouped by.
     pub enum Dimension {
         /// The product that asked.
         Product => "product",
@@ -89,6 +89,12 @@ named! {
         Fault => "fault",
         /// How freely it could go elsewhere.
         Portability => "portability",
+        /// The month in which it began, UTC: `2026-11`.
+        Month => "month",
+        /// The day on which it began, UTC: `2026-11-25`.
+        Day => "day",
+        /// The hour in which it began, UTC: `2026-11-25T14:00Z`.
+        Hour => "hour",
     }
 }
 
@@ -99,23 +105,35 @@ pub struct Filter {
     pub from: Option<i64>,
     /// Begun before, Unix microseconds.
     pub until: Option<i64>,
-    /// Of this product.
-    pub product: Option<Name>,
-    /// At this deployment.
-    pub deployment: Option<Name>,
-    /// With this outcome.
-    pub outcome: Option<Outcome>,
-    /// Made for this reason.
-    pub mode: Option<Mode>,
+    /// What they say, all of it; `None`: that they do not say.
+    pub is: Vec<(Dimension, Option<Name>)>,
     /// At most this many, newest first; `None`: all. Totals take no notice of it.
     pub limit: Option<u32>,
+}
+
+impl Filter {
+    /// The rows that also say `name` of `by`.
+    #[must_use]
+    pub fn only(mut self, by: Dimension, name: impl Into<Name>) -> Self {
+        self.is.push((by, Some(name.into())));
+        self
+    }
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Days.
+    pub days: u64,
+    /// Their rows.
+    pub rows: u64,
 }
 
 /// What the rows of one group add up to. A sum counts what is known; the counts of unknowns say what it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Total {
-    /// The group; `None`: rows that do not say.
-    pub group: Option<Name>,
+    /// What its rows say of each dimension; `None`: they do not say.
+    pub group: Vec<Option<Name>>,
     /// Requests with an attempt in the group.
     pub requests: u64,
     /// Attempts.
@@ -134,6 +152,8 @@ pub struct Total {
     pub input_tokens: u64,
     /// Of these, read from a cache.
     pub cache_read_tokens: u64,
+    /// Of the prompts' tokens, written to a cache.
+    pub cache_write_tokens: u64,
     /// Tokens of answers, thinking included.
     pub output_tokens: u64,
     /// Of these, thinking.
@@ -142,6 +162,26 @@ pub struct Total {
     pub unpriced: u64,
     /// The known costs, billionths of a US dollar.
     pub cost_nanodollars: i64,
+}
+
+impl Total {
+    /// Adds `other`, whose requests are none of these and whose group is not looked at.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.attempts += other.attempts;
+        self.ok += other.ok;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.unknown += other.unknown;
+        self.uncounted += other.uncounted;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
+        self.unpriced += other.unpriced;
+        self.cost_nanodollars = self.cost_nanodollars.saturating_add(other.cost_nanodollars);
+    }
 }
 
 /// A place where rows and keys are kept.
@@ -171,26 +211,41 @@ pub trait Store: Send + Sync {
     /// The store refuses.
     fn list(&self, filter: &Filter) -> Result<Vec<Attempt>, StoreError>;
 
-    /// Totals of the rows that `filter` means, one per value of `by`, most attempts first.
+    /// Hands the rows that `filter` means to `take`, day by day and there in the order in which they began, until it
+    /// answers that it has enough (`false`). The filter's limit is not looked at.
     ///
     /// # Errors
     /// The store refuses.
-    fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError>;
+    fn each(&self, filter: &Filter, take: &mut dyn FnMut(Attempt) -> bool) -> Result<(), StoreError>;
 
-    /// The flows of the rows that `filter` means and that were made for a client, in the order of their keys. The
+    /// Totals of the rows that `filter` means, one per combination of what they say of `by`, most attempts first. The
     /// filter's limit is not looked at.
     ///
     /// # Errors
     /// The store refuses.
-    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>, StoreError> {
-        Ok(Flow::sum(&self.list(&Filter { limit: None, ..filter.clone() })?))
-    }
+    fn totals(&self, by: &[Dimension], filter: &Filter) -> Result<Vec<Total>, StoreError>;
 
-    /// Forgets up to `limit` rows begun before `before` (Unix microseconds), oldest first; returns how many.
+    /// The flows of the rows that `filter` means and that were made for a client, in the order of their keys. The
+    /// filter's limit is not looked at. Where rows are forgotten and their sums are not, a day counts whole of which
+    /// the filter means a part.
     ///
     /// # Errors
     /// The store refuses.
-    fn purge(&self, before: i64, limit: u32) -> Result<u64, StoreError>;
+    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>, StoreError>;
+
+    /// Forgets whole days of requests, the oldest first, whose attempts all began before `rows_before` (Unix
+    /// microseconds); then the sums of days (UTC) before `sums_before`, never of rows that are kept. A row of a
+    /// forgotten day that comes later is not added.
+    ///
+    /// # Errors
+    /// The store refuses; what it forgot before that stays forgotten.
+    fn forget(&self, rows_before: i64, sums_before: i64) -> Result<Forgotten, StoreError>;
+
+    /// Before which moment (Unix microseconds) rows may have been forgotten; `None`: none were.
+    ///
+    /// # Errors
+    /// The store refuses.
+    fn kept_from(&self) -> Result<Option<i64>, StoreError>;
 
     /// Looks through the whole database for damage.
     ///

@@ -6,9 +6,10 @@ use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::keys::{self, KeyError, KeyKind, KeyRing, Quota, Wish};
 use crate::named::Named;
-use crate::record::{Attempt, Candidate, Mode, Outcome, Portability, UsageSource};
-use crate::store::{Dimension, Filter, Store, StoreError, Total};
+use crate::record::{Attempt, Candidate, Mode, Name, Outcome, Portability, UsageSource};
+use crate::store::{Dimension, Filter, Forgotten, Store, StoreError, Total};
 use canon::{FaultKind, Loss, StopReason};
+use std::collections::HashSet;
 
 /// Puts stores made by `fresh`, each empty, through everything.
 ///
@@ -20,7 +21,8 @@ pub fn all<S: Store>(mut fresh: impl FnMut() -> S) -> Result<(), StoreError> {
     lists_are_filtered_and_newest_first(&fresh())?;
     totals_add_up(&fresh())?;
     flows_are_the_sums_of_the_rows(&fresh())?;
-    old_rows_are_forgotten(&fresh())?;
+    sums_stay_right_whatever_happens(&mut fresh)?;
+    old_days_are_forgotten(&fresh())?;
     writers_beside_each_other_add_each_row_once(&fresh())?;
     keys_are_kept(&fresh())?;
     keys_of_the_admin_api_open_nothing_else(&fresh())?;
@@ -129,6 +131,7 @@ fn lists_are_filtered_and_newest_first(store: &impl Store) -> Result<(), StoreEr
     rows[3].mode = Mode::Hedge;
     rows[4].request_id = rows[3].request_id;
     rows[4].attempt = 2;
+    rows[5].region = None;
     store.append(&rows)?;
     assert_eq!(store.attempts(rows[3].request_id)?, rows[3..5]);
     rows.reverse();
@@ -136,29 +139,59 @@ fn lists_are_filtered_and_newest_first(store: &impl Store) -> Result<(), StoreEr
     let filters = [
         Filter { from: Some(rows[10].started), ..Filter::default() },
         Filter { until: Some(rows[10].started), ..Filter::default() },
-        Filter { product: Some("product-1".into()), ..Filter::default() },
-        Filter { deployment: Some("deployment-2".into()), ..Filter::default() },
-        Filter { outcome: Some(Outcome::Unknown), ..Filter::default() },
-        Filter { mode: Some(Mode::Hedge), ..Filter::default() },
+        Filter::default().only(Dimension::Product, "product-1"),
+        Filter::default().only(Dimension::Deployment, "deployment-2"),
+        Filter::default().only(Dimension::Outcome, "unknown"),
+        Filter::default().only(Dimension::Mode, "hedge"),
+        Filter::default().only(Dimension::Day, "2023-11-14"),
+        Filter::default().only(Dimension::Day, "2023-11-15"),
+        Filter { is: vec![(Dimension::Region, None)], ..Filter::default() },
         Filter { limit: Some(4), ..Filter::default() },
-        Filter { product: Some("product-1".into()), outcome: Some(Outcome::Ok), limit: Some(1), ..Filter::default() },
-        Filter { product: Some("' OR 1 --".into()), ..Filter::default() },
+        Filter {
+            limit: Some(1),
+            ..Filter::default().only(Dimension::Product, "product-1").only(Dimension::Outcome, "ok")
+        },
+        Filter::default().only(Dimension::Product, "' OR 1 --"),
     ];
     for filter in filters {
         let wanted: Vec<Attempt> = rows
             .iter()
             .filter(|row| filter.from.is_none_or(|from| row.started >= from))
             .filter(|row| filter.until.is_none_or(|until| row.started < until))
-            .filter(|row| filter.product.is_none() || row.product == filter.product)
-            .filter(|row| filter.deployment.is_none() || row.deployment == filter.deployment)
-            .filter(|row| filter.outcome.is_none_or(|outcome| row.outcome == outcome))
-            .filter(|row| filter.mode.is_none_or(|mode| row.mode == mode))
+            .filter(|row| filter.is.iter().all(|(by, wanted)| said(row, *by) == *wanted))
             .take(filter.limit.map_or(usize::MAX, |limit| limit as usize))
             .cloned()
             .collect();
         assert_eq!(store.list(&filter)?, wanted, "{filter:?}");
+        if filter.limit.is_none() {
+            let mut each = Vec::new();
+            store.each(&filter, &mut |row| {
+                each.push(row);
+                true
+            })?;
+            each.reverse();
+            assert_eq!(each, wanted, "{filter:?}");
+        }
     }
+    let mut one = 0;
+    store.each(&Filter::default(), &mut |_| {
+        one += 1;
+        false
+    })?;
+    assert_eq!(one, 1, "who has enough gets no more");
     Ok(())
+}
+
+/// What `row`, begun on 2023-11-14, says of `by`.
+fn said(row: &Attempt, by: Dimension) -> Option<Name> {
+    match by {
+        Dimension::Product => row.product.clone(),
+        Dimension::Deployment => row.deployment.clone(),
+        Dimension::Region => row.region.clone(),
+        Dimension::Outcome => Some(row.outcome.name().into()),
+        Dimension::Mode => Some(row.mode.name().into()),
+        _ => Some("2023-11-14".into()),
+    }
 }
 
 fn totals_add_up(store: &impl Store) -> Result<(), StoreError> {
@@ -166,34 +199,39 @@ fn totals_add_up(store: &impl Store) -> Result<(), StoreError> {
     let again = Attempt { attempt: 2, maker: Some("b".into()), ..sample(1) };
     let third = Attempt { attempt: 3, input_tokens: None, maker: Some("b".into()), ..sample(1) };
     let silent = Attempt { maker: None, outcome: Outcome::Unknown, ..sample(2) };
+    // a day later, and more tokens than anybody counts
+    let later = sample(200_000_000);
+    let absurd = Attempt { input_tokens: Some(u64::MAX), cost_nanodollars: Some(i64::MAX), ..later.clone() };
     store.append(&[first, again, third, silent])?;
     let b = Total {
-        group: Some("b".into()),
+        group: vec![Some("b".into())],
         requests: 1,
         attempts: 2,
         ok: 2,
         uncounted: 1,
         input_tokens: 1_001,
         cache_read_tokens: 2,
+        cache_write_tokens: 14,
         output_tokens: 40,
         reasoning_tokens: 10,
         cost_nanodollars: 246_912,
         ..Total::default()
     };
     let silent = Total {
-        group: None,
+        group: vec![None],
         requests: 1,
         attempts: 1,
         unknown: 1,
         input_tokens: 1_002,
         cache_read_tokens: 2,
+        cache_write_tokens: 7,
         output_tokens: 20,
         reasoning_tokens: 5,
         cost_nanodollars: 123_456,
         ..Total::default()
     };
     let a = Total {
-        group: Some("a".into()),
+        group: vec![Some("a".into())],
         failed: 1,
         unknown: 0,
         input_tokens: 1_001,
@@ -202,13 +240,28 @@ fn totals_add_up(store: &impl Store) -> Result<(), StoreError> {
         cost_nanodollars: 0,
         ..silent.clone()
     };
-    assert_eq!(store.totals(Dimension::Maker, &Filter::default())?, [b, silent, a.clone()]);
-    let failed = Filter { outcome: Some(Outcome::Failed), ..Filter::default() };
-    assert_eq!(store.totals(Dimension::Maker, &failed)?, [a]);
+    assert_eq!(store.totals(&[Dimension::Maker], &Filter::default())?, [b, silent, a.clone()]);
+    let failed = Filter::default().only(Dimension::Outcome, "failed");
+    assert_eq!(store.totals(&[Dimension::Maker], &failed)?, [a]);
+    assert_eq!(store.totals(&[Dimension::Maker], &failed.only(Dimension::Maker, "b"))?, []);
+    let all = store.totals(&[], &Filter::default())?;
+    assert_eq!((all.len(), all[0].requests, all[0].attempts), (1, 2, 4));
+    store.append(&[absurd, Attempt { attempt: 2, outcome: Outcome::Ok, ..later }])?;
     for &dimension in Dimension::MEMBERS {
-        let attempts: u64 = store.totals(dimension, &Filter::default())?.iter().map(|total| total.attempts).sum();
-        assert_eq!(attempts, 4, "{dimension}");
+        let attempts: u64 = store.totals(&[dimension], &Filter::default())?.iter().map(|total| total.attempts).sum();
+        assert_eq!(attempts, 6, "{dimension}");
     }
+    let days = store.totals(&[Dimension::Day, Dimension::Outcome], &Filter::default())?;
+    let days: Vec<(&str, &str, u64)> = days
+        .iter()
+        .map(|total| {
+            let text = |at: usize| total.group[at].as_deref().unwrap_or_default();
+            (text(0), text(1), total.attempts)
+        })
+        .collect();
+    let wanted =
+        [("2023-11-14", "ok", 2), ("2023-11-17", "ok", 2), ("2023-11-14", "failed", 1), ("2023-11-14", "unknown", 1)];
+    assert_eq!(days, wanted);
     Ok(())
 }
 
@@ -240,16 +293,114 @@ fn flows_are_the_sums_of_the_rows(store: &impl Store) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn old_rows_are_forgotten(store: &impl Store) -> Result<(), StoreError> {
-    let rows: Vec<Attempt> = (0..10).map(sample).collect();
+/// Numbers for tests, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    /// A number below `most`.
+    fn roll(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+const HOUR: i64 = 3_600_000_000;
+
+/// Flows are the sums of the rows for any window, in whatever order rows came, were fed again, or got an end.
+fn sums_stay_right_whatever_happens<S: Store>(fresh: &mut impl FnMut() -> S) -> Result<(), StoreError> {
+    for seed in 0..12 {
+        let (store, mut dice) = (fresh(), Dice(seed));
+        let mut rows: Vec<Attempt> = (0..150).map(|_| any(&mut dice)).collect();
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(row.row_key()));
+        for part in rows.chunks(40) {
+            store.append(part)?;
+        }
+        for _ in 0..60 {
+            let at = usize::try_from(dice.roll(rows.len() as u64)).unwrap_or(0);
+            let end = Attempt {
+                request_id: rows[at].request_id,
+                attempt: rows[at].attempt,
+                started: rows[at].started,
+                ..any(&mut dice)
+            };
+            store.append(std::slice::from_ref(&end))?;
+            if !rows[at].outcome.is_final() && end.outcome.is_final() {
+                rows[at] = end;
+            }
+        }
+        let first = rows.iter().map(|row| row.started).min().unwrap_or(0);
+        for _ in 0..40 {
+            let mut moment = || {
+                let hours = i64::try_from(dice.roll(60)).unwrap_or(0) * HOUR;
+                // whole hours and broken ones
+                let rest = i64::try_from(dice.roll(2) * dice.roll(HOUR.unsigned_abs())).unwrap_or(0);
+                (dice.roll(4) > 0).then_some((first / HOUR - 2) * HOUR + hours + rest)
+            };
+            let mut filter = Filter { from: moment(), until: moment(), ..Filter::default() };
+            match dice.roll(4) {
+                0 => filter = filter.only(Dimension::Product, "product-1"),
+                1 => filter = filter.only(Dimension::Outcome, "ok"),
+                _ => {}
+            }
+            let picked = rows.iter().filter(|row| filter.from.is_none_or(|from| row.started >= from));
+            let picked = picked.filter(|row| filter.until.is_none_or(|until| row.started < until));
+            let picked = picked.filter(|row| filter.is.iter().all(|(by, wanted)| said(row, *by) == *wanted));
+            assert_eq!(store.flows(&filter)?, Flow::sum(picked), "seed {seed}, {filter:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A row of one of three days, with few different keys, so that flows have several.
+fn any(dice: &mut Dice) -> Attempt {
+    let number = dice.roll(3);
+    let came = 1_699_990_000_000 + dice.roll(48 * 3_600_000);
+    Attempt {
+        request_id: RequestId::new(came, u128::from(dice.roll(1 << 30))),
+        // attempts may begin long after their request came, on the next day too
+        started: i64::try_from(came * 1_000 + dice.roll(2) * dice.roll(3_000_000_000)).unwrap_or(0),
+        mode: Mode::MEMBERS[usize::try_from(dice.roll(6)).unwrap_or(0)],
+        outcome: Outcome::MEMBERS[usize::try_from(dice.roll(5)).unwrap_or(0)],
+        input_tokens: (dice.roll(5) > 0).then(|| dice.roll(40_000)),
+        output_tokens: (dice.roll(5) > 0).then(|| if dice.roll(50) == 0 { u64::MAX } else { dice.roll(900) }),
+        cost_nanodollars: (dice.roll(5) > 0).then(|| i64::try_from(dice.roll(1 << 30)).unwrap_or(0)),
+        portability: (dice.roll(2) > 0).then_some(Portability::Portable),
+        candidates: Vec::new(),
+        ..sample(number)
+    }
+}
+
+fn old_days_are_forgotten(store: &impl Store) -> Result<(), StoreError> {
+    const DAY: i64 = 24 * HOUR;
+    let mut rows: Vec<Attempt> =
+        (0..12).map(|number| Attempt { mode: Mode::Live, ..sample(number * 36_000_000) }).collect();
+    // sample 0 came at 22:13: from it on, ten hours apart; this one began on the day after
+    rows[0].started += 4 * HOUR;
     store.append(&rows)?;
-    assert_eq!(store.purge(rows[6].started, 4)?, 4);
-    assert_eq!(store.list(&Filter::default())?.len(), 6);
-    assert_eq!(store.purge(rows[6].started, 100)?, 2);
-    assert_eq!(store.purge(rows[6].started, 100)?, 0);
+    assert_eq!(store.kept_from()?, None);
+    let midnight = rows[1].started / DAY * DAY;
+    assert_eq!(store.forget(midnight, midnight)?, Forgotten::default(), "an attempt of that day began later");
+    let gone = store.forget(midnight + DAY, midnight - 30 * DAY)?;
+    assert_eq!(gone, Forgotten { days: 2, rows: 3 });
+    assert_eq!(store.kept_from()?, Some(rows[2].started + 1));
     let mut left = store.list(&Filter::default())?;
     left.reverse();
-    assert_eq!(left, rows[6..]);
+    assert_eq!(left, rows[3..]);
+    assert_eq!(store.attempts(rows[0].request_id)?, []);
+    assert_eq!(store.flows(&Filter::default())?, Flow::sum(&rows), "their sums are kept");
+    let from = Some(rows[1].started + 5);
+    let whole = store.flows(&Filter { from, ..Filter::default() })?;
+    assert_eq!(whole, Flow::sum(&rows), "a day whose rows are gone counts whole");
+    let until = Some(rows[2].started - 5);
+    let whole = store.flows(&Filter { from, until, ..Filter::default() })?;
+    assert_eq!(whole, Flow::sum(&rows[..3]), "at its other end too");
+    let kept = Filter { from: Some(rows[3].started + 5), ..Filter::default() };
+    assert_eq!(store.flows(&kept)?, Flow::sum(&rows[4..]));
+    assert_eq!(store.append(&rows)?, 0, "what was forgotten is not added again");
+    assert_eq!(store.flows(&Filter::default())?, Flow::sum(&rows));
+    assert_eq!(store.forget(midnight + 2 * DAY, midnight + 9 * DAY)?, Forgotten { days: 1, rows: 2 });
+    assert_eq!(store.flows(&Filter::default())?, Flow::sum(&rows[3..]), "the last day's sums stay");
     store.check()
 }
 

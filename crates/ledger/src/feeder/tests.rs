@@ -230,7 +230,7 @@ fn many_rows_are_fed_quickly() {
     let written = start.elapsed();
     house.feeder.flush(LONG * 5).unwrap();
     let fed = start.elapsed();
-    let rows: u64 = house.store.totals(crate::Dimension::Mode, &Filter::default()).unwrap()[0].attempts;
+    let rows: u64 = house.store.totals(&[crate::Dimension::Mode], &Filter::default()).unwrap()[0].attempts;
     assert_eq!(rows, ROWS);
     let bytes = std::fs::metadata(house.dir.path().join("ledger.db")).unwrap().len();
     println!(

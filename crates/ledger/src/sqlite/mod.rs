@@ -2,6 +2,7 @@
 //! because the journal is what is durable; `persist` syncs before a segment of it goes. Reads go over a connection of
 //! their own and wait for no writer. May touch: the database's files. Never here: what rows mean.
 
+mod days;
 mod flows;
 mod keys;
 mod rows;
@@ -12,8 +13,8 @@ use crate::id::RequestId;
 use crate::journal::lock;
 use crate::keys::Key;
 use crate::record::Attempt;
-use crate::store::{Dimension, Filter, Store, StoreError, Total};
-use rusqlite::{Connection, OpenFlags};
+use crate::store::{Dimension, Filter, Forgotten, Store, StoreError, Total};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,26 @@ impl Sqlite {
         lock(&self.reader)
     }
 
+    /// Reads, from one state of the database: days may come and go meanwhile.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let reader = self.reader();
+        let transaction = reader.unchecked_transaction().map_err(refused("read the ledger"))?;
+        read(&transaction)
+    }
+
+    /// Writes, all of it or nothing.
+    fn write<T>(
+        &self,
+        doing: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer()?;
+        let begun = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
+        let done = write(&begun)?;
+        begun.commit().map_err(refused(doing))?;
+        Ok(done)
+    }
+
     pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
         self.writer.as_ref().map(lock).ok_or_else(|| StoreError::ReadOnly(self.path.clone()))
     }
@@ -97,7 +118,7 @@ impl Store for Sqlite {
         if rows.is_empty() {
             return Ok(0);
         }
-        rows::append(&mut *self.writer()?, rows)
+        self.write("add rows to the ledger", |transaction| rows::append(transaction, rows))
     }
 
     fn persist(&self) -> Result<(), StoreError> {
@@ -111,28 +132,42 @@ impl Store for Sqlite {
     }
 
     fn attempts(&self, request: RequestId) -> Result<Vec<Attempt>, StoreError> {
-        rows::attempts(&self.reader(), request)
+        self.read(|connection| rows::attempts(connection, request))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<Attempt>, StoreError> {
-        rows::list(&self.reader(), filter)
+        self.read(|connection| rows::list(connection, filter))
     }
 
-    fn totals(&self, by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError> {
-        rows::totals(&self.reader(), by, filter)
+    fn each(&self, filter: &Filter, take: &mut dyn FnMut(Attempt) -> bool) -> Result<(), StoreError> {
+        self.read(|connection| rows::each(connection, filter, take))
+    }
+
+    fn totals(&self, by: &[Dimension], filter: &Filter) -> Result<Vec<Total>, StoreError> {
+        self.read(|connection| rows::totals(connection, by, filter))
     }
 
     fn flows(&self, filter: &Filter) -> Result<Vec<Flow>, StoreError> {
-        flows::flows(&self.reader(), filter)
+        self.read(|connection| flows::flows(connection, filter))
     }
 
-    fn purge(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
-        let gone = self.writer()?.execute(
-            "DELETE FROM attempts WHERE rowid IN \
-             (SELECT rowid FROM attempts WHERE started < ?1 ORDER BY started LIMIT ?2)",
-            (before, limit),
-        );
-        gone.map(|count| count as u64).map_err(refused("forget old rows"))
+    fn forget(&self, rows_before: i64, sums_before: i64) -> Result<Forgotten, StoreError> {
+        let mut gone = Forgotten::default();
+        // a transaction per day, so that rows are fed in between
+        while let Some(rows) = self.write("forget old rows", |transaction| days::forget(transaction, rows_before))? {
+            gone.days += 1;
+            gone.rows += rows;
+        }
+        self.write("forget old sums", |transaction| {
+            let forgotten = days::forgotten(transaction)?.until;
+            flows::forget(transaction, sums_before.min(forgotten), forgotten)
+        })?;
+        Ok(gone)
+    }
+
+    fn kept_from(&self) -> Result<Option<i64>, StoreError> {
+        let until = self.read(days::forgotten)?.until;
+        Ok((until > i64::MIN).then_some(until))
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -1,13 +1,14 @@
 //! The database's tables, as steps that are never edited once released: a new version appends a step. The last test
 //! here holds the tables and the row's list of fields together.
 
-use super::refused;
+use super::{days, refused, rows};
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
 /// The steps from nothing to the newest schema; a database's version is the number of steps it has taken.
-const STEPS: &[&str] = &[include_str!("001_first.sql"), include_str!("002_keys.sql")];
+const STEPS: &[&str] =
+    &[include_str!("001_first.sql"), include_str!("002_keys.sql"), include_str!("003_days.sql")];
 
 /// Takes the steps that the database lacks, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
@@ -21,6 +22,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         transaction.execute_batch(step).map_err(refused(doing))?;
     }
     if taken < STEPS.len() {
+        days::follow_the_mould(&transaction).map_err(refused(doing))?;
+        rows::carry_over(&transaction)?;
         let now = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
         transaction
             .execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)", [now])
@@ -55,7 +58,11 @@ pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, S
 mod tests {
     use super::*;
     use crate::cell::Kind;
-    use crate::record::COLUMNS;
+    use crate::flow::Flow;
+    use crate::record::{Attempt, COLUMNS, Mode};
+    use crate::sqlite::Sqlite;
+    use crate::store::{Filter, Store};
+    use crate::suite::sample;
 
     fn fresh() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -85,6 +92,49 @@ mod tests {
             })
             .collect();
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn rows_of_the_first_schema_move_into_their_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT").unwrap();
+        old.execute_batch(STEPS[0]).unwrap();
+        old.execute("INSERT INTO meta (name, value) VALUES ('schema', 1)", []).unwrap();
+        let rows: Vec<Attempt> =
+            (0..50).map(|number| Attempt { mode: Mode::Live, ..sample(number * 10_000_000) }).collect();
+        for row in &rows {
+            let places = vec!["?"; COLUMNS.len()].join(", ");
+            let sql = format!("INSERT INTO attempts VALUES ({places})");
+            old.execute(&sql, rusqlite::params_from_iter(row.cells())).unwrap();
+        }
+        drop(old);
+        let store = Sqlite::open(&path).unwrap();
+        let mut found = store.list(&Filter::default()).unwrap();
+        found.reverse();
+        assert_eq!(found, rows);
+        assert_eq!(store.flows(&Filter::default()).unwrap(), Flow::sum(&rows));
+        let left: i64 = fresh_count(&path, "SELECT COUNT(*) FROM attempts");
+        assert_eq!((left, fresh_count(&path, "SELECT COUNT(*) FROM days")), (0, 7));
+    }
+
+    fn fresh_count(path: &Path, sql: &str) -> i64 {
+        Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_field_that_is_added_later_reaches_the_days_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        Sqlite::open(&path).unwrap().append(&[sample(1)]).unwrap();
+        let mut connection = Connection::open(&path).unwrap();
+        let transaction = connection.transaction().unwrap();
+        transaction.execute_batch("ALTER TABLE attempts ADD COLUMN later TEXT").unwrap();
+        days::follow_the_mould(&transaction).unwrap();
+        transaction.commit().unwrap();
+        let sql = "SELECT COUNT(*) FROM days JOIN pragma_table_info('attempts_' || day) WHERE name = 'later'";
+        assert_eq!(fresh_count(&path, sql), 1);
     }
 
     #[test]
