@@ -6,7 +6,7 @@ use crate::cmd::window;
 use gateway::clock;
 use http::{Method, StatusCode};
 use ledger::named::Named;
-use ledger::{Filter, Name, Outcome};
+use ledger::{Dimension, Filter, Name, Outcome};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -87,13 +87,16 @@ impl Operation for Requests {
         let since = window::since(&which.since).map_err(Problem::invalid)?;
         let now = clock::unix_micros();
         let back = since.0.map(|back| i64::try_from(back.as_micros()).unwrap_or(i64::MAX));
+        let is = [
+            (Dimension::Product, which.product.map(Name::from)),
+            (Dimension::Deployment, which.deployment.map(Name::from)),
+            (Dimension::Outcome, which.outcome.map(|ended| ended.0.name().into())),
+        ];
         let filter = Filter {
             from: back.map(|back| now.saturating_sub(back)),
-            product: which.product.map(Name::from),
-            deployment: which.deployment.map(Name::from),
-            outcome: which.outcome.map(|ended| ended.0),
+            until: None,
+            is: is.into_iter().filter(|(_, name)| name.is_some()).collect(),
             limit: Some(which.limit),
-            ..Filter::default()
         };
         let attempt = |row| match serde_json::to_value(row) {
             Ok(Value::Object(row)) => row,

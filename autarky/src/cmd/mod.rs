@@ -9,6 +9,7 @@ mod exposure;
 mod health;
 mod house;
 mod keys;
+mod ledger;
 mod output;
 mod reference;
 pub(crate) mod register;
@@ -52,6 +53,8 @@ enum Command {
     Covers(covers::Args),
     /// Parties, contracts and dependencies, and what of it is unknown.
     Register(register::Args),
+    /// Ask the ledger, take it out, compare it with what providers bill.
+    Ledger(ledger::Args),
     /// Create, list, revoke and rotate the keys that products call with.
     Keys(keys::Args),
     /// What is kept of clients' conversations, and its erasure.
@@ -80,6 +83,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Whatif(args) => whatif::run(&args),
         Command::Covers(args) => covers::run(&args),
         Command::Register(args) => register::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::State(args) => state::run(args),
         Command::House(args) => house::run(args),

@@ -146,7 +146,7 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     let clock = if before.is_some() { Clock::begun(handover::BEFORE) } else { Clock::default() };
     let gateway = Arc::new(Gateway::new(setup, access, Arc::clone(&journal), kept, clock, readiness));
     wiring::state::watch(&gateway, turns);
-    wiring::ledger::watch(&gateway, store, parts.kept.subscribe());
+    wiring::ledger::watch(&gateway, store.clone(), parts.kept.subscribe());
     wiring::keys::watch(&gateway, database);
     let reloader = Arc::new(Reloader::new(&gateway, parts, path.clone()));
     reload::watch(&reloader)?;

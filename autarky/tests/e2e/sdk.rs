@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::provider::{Provider, Script, WIRES};
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk")
 }
 
 /// The interpreter for a client, or a loud word that there is none. Continuous integration must have it.
 #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
-fn interpreter(file: &str) -> Option<String> {
+pub(crate) fn interpreter(file: &str) -> Option<String> {
     let python = Path::new(file).extension().is_some_and(|extension| extension == "py");
     let found = if python {
         std::env::var_os("AUTARKY_TEST_PYTHON").map(|path| path.to_string_lossy().into_owned())

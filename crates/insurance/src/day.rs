@@ -18,6 +18,12 @@ impl Day {
         Self(wall.day())
     }
 
+    /// The day in which a moment lies, Unix microseconds.
+    #[must_use]
+    pub const fn of_micros(micros: i64) -> Self {
+        Self::of(Wall::from_unix(micros.div_euclid(1_000_000)))
+    }
+
     /// Its first moment.
     #[must_use]
     pub const fn wall(self) -> Wall {

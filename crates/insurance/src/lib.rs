@@ -8,6 +8,7 @@ pub mod exposure;
 pub mod import;
 pub mod node;
 pub mod outcomes;
+pub mod reconcile;
 pub mod register;
 pub mod render;
 pub mod replay;

@@ -310,15 +310,18 @@ fn opentelemetry_spans_are_read() {
 
 #[test]
 fn observability_exports_and_charges_are_read() {
+    // the columns of Helicone's `HeliconeRequest`
     let helicone = "request_created_at,provider,request_model,response_status,prompt_tokens,completion_tokens,costUSD,target_url\n\
         2026-11-23T10:00:00Z,OPENAI,gpt-5.2,200,10,5,0.01,https://api.openai.com/v1/chat/completions\n\
         2026-11-23T10:00:00Z,ANTHROPIC,claude-sonnet-5,500,,,,https://api.anthropic.com/v1/messages\n";
     assert_eq!(by(helicone, Kind::Maker), (Source::Helicone, pairs(&[("openai", 1), ("anthropic", 0)])));
+    // the fields of Langfuse's `ObservationsView`
     let langfuse = r#"[
         {"id":"1","type":"GENERATION","traceId":"t","traceName":"office","name":"draft","model":"mistral-large","startTime":"2026-11-23T10:00:00.000Z","usageDetails":{"input":3,"output":4,"total":7},"costDetails":{"total":0.5}},
         {"id":"2","type":"SPAN","traceId":"t","startTime":"2026-11-23T10:00:00.000Z"}]"#;
     assert_eq!(by(langfuse, Kind::Maker), (Source::Langfuse, pairs(&[("mistral", 1)])));
     assert_eq!(by(langfuse, Kind::Host).1, pairs(&[("unknown", 1)]), "nothing says where it ran");
+    // columns of FOCUS 1.2
     let focus = "BillingPeriodStart,ChargePeriodStart,ChargeCategory,BilledCost,BillingCurrency,ConsumedQuantity,ConsumedUnit,\
         ServiceCategory,HostProviderName,InvoiceIssuerName,SubAccountId,x_ModelName\n\
         2026-11-01T00:00:00Z,2026-11-23T00:00:00Z,Usage,12.5,USD,40,1K tokens,AI and Machine Learning,Azure,Microsoft,office,claude-sonnet-5\n\

@@ -16,7 +16,8 @@ pub(super) fn calls(records: &[Value]) -> (Vec<Call>, u64) {
     (calls, skipped)
 }
 
-fn charge(record: &Value) -> Option<Call> {
+/// The charge in `record`, where it is for the use of a model.
+pub(crate) fn charge(record: &Value) -> Option<Call> {
     let unit = text(record, &["ConsumedUnit", "PricingUnit"]).unwrap_or_default().to_ascii_lowercase();
     let category = text(record, &["ServiceCategory"]).unwrap_or_default();
     let model = text(record, &["x_ModelName", "x_Model", "SkuMeter", "ResourceName", "ChargeDescription"]);
@@ -39,6 +40,7 @@ fn charge(record: &Value) -> Option<Call> {
     Some(Call {
         product: text(record, &["x_Product", "SubAccountName", "SubAccountId"]),
         maker: text(record, &["x_Maker"]),
+        family: text(record, &["x_Family"]),
         host: text(record, &["HostProviderName", "x_Host", "ProviderName", "ServiceProviderName"]).map(lower),
         invoicer: text(record, &["InvoiceIssuerName", "InvoiceIssuer"]).map(lower),
         provider: text(record, &["ServiceProviderName", "PublisherName", "Publisher"]).map(lower),

@@ -19,6 +19,7 @@ struct Names {
     started: &'static [&'static str],
 }
 
+/// LiteLLM 1.108.7: `SpendLogsPayload` (rows of its spend logs) and `StandardLoggingPayload`, both as it writes them.
 const LITELLM: Names = Names {
     product: &["team_alias", "metadata/user_api_key_team_alias", "team_id", "metadata/user_api_key_alias"],
     class: &[],
@@ -30,10 +31,11 @@ const LITELLM: Names = Names {
     input: &["prompt_tokens"],
     output: &["completion_tokens"],
     tokens: &["total_tokens"],
-    dollars: &["spend"],
+    dollars: &["spend", "response_cost"],
     started: &["startTime", "start_time"],
 };
 
+/// Helicone: `HeliconeRequest` of its request query and export (github.com/Helicone/helicone), looked up 2026-11-25.
 const HELICONE: Names = Names {
     product: &["request_properties/App", "properties/App", "request_user_id", "user_id"],
     class: &["request_properties/Prompt", "properties/Prompt"],
@@ -49,6 +51,8 @@ const HELICONE: Names = Names {
     started: &["request_created_at", "created_at"],
 };
 
+/// Langfuse: `ObservationsView` of its public API (cloud.langfuse.com/generated/api/openapi.yml) and its table exports,
+/// looked up 2026-11-25.
 const LANGFUSE: Names = Names {
     product: &["traceName", "trace_name", "metadata/product", "environment"],
     class: &["name"],

@@ -6,11 +6,14 @@ mod known;
 mod logs;
 mod otel;
 
+pub(crate) use focus::charge;
+
 use crate::Kind;
 use ledger::flow::{Flow, FlowKey};
 use ledger::record::Name;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// What a file was read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -117,25 +120,26 @@ pub fn import(text: &str) -> Result<Import, ImportError> {
 
 /// One record as far as it could be read.
 #[derive(Debug, Default)]
-struct Call {
+pub(crate) struct Call {
     product: Option<String>,
     class: Option<String>,
     requested: Option<String>,
-    model: Option<String>,
+    pub(crate) model: Option<String>,
     provider: Option<String>,
     address: Option<String>,
     maker: Option<String>,
     host: Option<String>,
     invoicer: Option<String>,
-    account: Option<String>,
+    family: Option<String>,
+    pub(crate) account: Option<String>,
     region: Option<String>,
     failed: bool,
-    input: Option<u64>,
-    output: Option<u64>,
+    pub(crate) input: Option<u64>,
+    pub(crate) output: Option<u64>,
     tokens: Option<u64>,
-    dollars: Option<f64>,
+    pub(crate) dollars: Option<f64>,
     /// Unix microseconds.
-    started: i64,
+    pub(crate) started: i64,
 }
 
 impl Call {
@@ -147,7 +151,7 @@ impl Call {
         let or = |said: Option<String>, guess: Option<&'static str>| said.map(Name::from).or(guess.map(Name::from));
         let key = FlowKey {
             maker: or(self.maker, by_model.map(|(maker, _)| maker)),
-            family: by_model.map(|(_, family)| family.into()),
+            family: or(self.family, by_model.map(|(_, family)| family)),
             host: or(self.host, by_place.map(|(host, _)| host)),
             invoicer: or(self.invoicer, by_place.map(|(_, invoicer)| invoicer)),
             product: self.product.map(Name::from),
@@ -182,29 +186,42 @@ impl Call {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "bounded just before")]
-fn nanodollars(dollars: f64) -> i64 {
+pub(crate) fn nanodollars(dollars: f64) -> i64 {
     if dollars.is_finite() { (dollars.clamp(-1e9, 1e9) * 1e9).round() as i64 } else { 0 }
 }
 
-/// The records of a JSON document: a list, one object, or one per line.
+/// The records of a JSON document: a list, one object, or one per line; pages of `data` are unpacked.
 fn json(text: &str) -> Result<Vec<Value>, ImportError> {
     let mut records = Vec::new();
-    for (at, value) in serde_json::Deserializer::from_str(text).into_iter::<Value>().enumerate() {
-        match value {
-            Ok(Value::Array(list)) => records.extend(list),
-            Ok(Value::Object(object)) => match object.get("data") {
-                Some(Value::Array(list)) => records.extend(list.iter().cloned()),
-                _ => records.push(Value::Object(object)),
-            },
-            Ok(_) => return Err(ImportError::Broken { record: at + 1, reason: "it is no object".to_owned() }),
-            Err(error) => return Err(ImportError::Broken { record: at + 1, reason: error.to_string() }),
+    for mut document in documents(text)? {
+        match document.get_mut("data").map(Value::take) {
+            Some(Value::Array(list)) => records.extend(list),
+            Some(other) => {
+                document["data"] = other;
+                records.push(document);
+            }
+            None => records.push(document),
         }
     }
     Ok(records)
 }
 
+/// The objects of a JSON document: a list, one, or one after the other.
+pub(crate) fn documents(text: &str) -> Result<Vec<Value>, ImportError> {
+    let mut documents = Vec::new();
+    for (at, value) in serde_json::Deserializer::from_str(text).into_iter::<Value>().enumerate() {
+        match value {
+            Ok(Value::Array(list)) => documents.extend(list),
+            Ok(Value::Object(object)) => documents.push(Value::Object(object)),
+            Ok(_) => return Err(ImportError::Broken { record: at + 1, reason: "it is no object".to_owned() }),
+            Err(error) => return Err(ImportError::Broken { record: at + 1, reason: error.to_string() }),
+        }
+    }
+    Ok(documents)
+}
+
 /// The records of a CSV file, each an object of texts by column; empty cells are left out.
-fn table(text: &str) -> Result<Vec<Value>, ImportError> {
+pub(crate) fn table(text: &str) -> Result<Vec<Value>, ImportError> {
     let mut reader = ::csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let broken = |record: usize| move |error: ::csv::Error| ImportError::Broken { record, reason: error.to_string() };
     let head = reader.headers().map_err(broken(1))?.clone();
@@ -226,6 +243,9 @@ fn recognise(record: &Value, is_json: bool) -> Option<Source> {
     if has(&["BillingPeriodStart"]) || (has(&["BilledCost"]) && has(&["ChargePeriodStart"])) {
         return Some(Source::Focus);
     }
+    if has(&["response_cost", "model", "call_type"]) {
+        return Some(Source::Litellm);
+    }
     if has(&["spend", "model"]) && (has(&["call_type"]) || has(&["api_key"]) || has(&["startTime"])) {
         return Some(Source::Litellm);
     }
@@ -238,17 +258,18 @@ fn recognise(record: &Value, is_json: bool) -> Option<Source> {
 }
 
 /// The first of `names` that says something, as text.
-fn text(record: &Value, names: &[&str]) -> Option<String> {
-    names.iter().find_map(|path| match at(record, path)? {
+pub(crate) fn text(record: &Value, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|path| match &*at(record, path)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
         _ => None,
     })
 }
 
 /// The first of `names` that says a number.
-fn number(record: &Value, names: &[&str]) -> Option<f64> {
-    names.iter().find_map(|path| match at(record, path)? {
+pub(crate) fn number(record: &Value, names: &[&str]) -> Option<f64> {
+    names.iter().find_map(|path| match &*at(record, path)? {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
@@ -256,14 +277,14 @@ fn number(record: &Value, names: &[&str]) -> Option<f64> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
-fn whole(record: &Value, names: &[&str]) -> Option<u64> {
+pub(crate) fn whole(record: &Value, names: &[&str]) -> Option<u64> {
     number(record, names).filter(|count| *count >= 0.0 && *count < 1e18).map(|count| count as u64)
 }
 
 /// The first of `names` that says a moment, in Unix microseconds: RFC 3339 text (no zone means UTC), or seconds.
 #[expect(clippy::cast_possible_truncation, reason = "bounded just before")]
-fn moment(record: &Value, names: &[&str]) -> Option<i64> {
-    names.iter().find_map(|path| match at(record, path)? {
+pub(crate) fn moment(record: &Value, names: &[&str]) -> Option<i64> {
+    names.iter().find_map(|path| match &*at(record, path)? {
         Value::String(text) => rfc3339(text),
         Value::Number(number) => number.as_f64().filter(|secs| secs.abs() < 1e11).map(|secs| (secs * 1e6) as i64),
         _ => None,
@@ -271,8 +292,15 @@ fn moment(record: &Value, names: &[&str]) -> Option<i64> {
 }
 
 /// What `path`, steps joined by `/`, leads to; a text that holds JSON is entered.
-fn at<'v>(record: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('/').try_fold(record, |value, step| value.get(step))
+fn at<'v>(record: &'v Value, path: &str) -> Option<Cow<'v, Value>> {
+    let enter = |value: Cow<'v, Value>, step: &str| match value {
+        Cow::Borrowed(Value::String(text)) => {
+            Some(Cow::Owned(serde_json::from_str::<Value>(text).ok()?.get_mut(step)?.take()))
+        }
+        Cow::Borrowed(value) => value.get(step).map(Cow::Borrowed),
+        Cow::Owned(mut value) => value.get_mut(step).map(|inner| Cow::Owned(inner.take())),
+    };
+    path.split('/').try_fold(Cow::Borrowed(record), enter)
 }
 
 fn rfc3339(text: &str) -> Option<i64> {

@@ -3,6 +3,7 @@
 
 mod csv;
 mod html;
+mod reconcile;
 mod register;
 mod replay;
 mod text;
@@ -10,6 +11,7 @@ mod whatif;
 
 pub use self::csv::csv;
 pub use html::{end, html, note, page, safe, table};
+pub use reconcile::reconcile_text;
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};
 pub use text::text;

@@ -7,8 +7,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
 /// The steps from nothing to the newest schema; a database's version is the number of steps it has taken.
-const STEPS: &[&str] =
-    &[include_str!("001_first.sql"), include_str!("002_keys.sql"), include_str!("003_days.sql")];
+const STEPS: &[&str] = &[include_str!("001_first.sql"), include_str!("002_keys.sql"), include_str!("003_days.sql")];
 
 /// Takes the steps that the database lacks, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
