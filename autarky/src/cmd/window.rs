@@ -77,17 +77,6 @@ pub(super) fn moment(text: &str) -> Result<i64, String> {
         .map_err(|_| format!("`{text}` is no moment; write a day such as `2026-11-25`, or `2026-11-25T14:00:00Z`"))
 }
 
-/// Reads a day `2026-11-25`, which means its beginning in UTC, or a moment in RFC 3339; Unix microseconds.
-pub(super) fn moment(text: &str) -> Result<i64, String> {
-    if let Ok(day) = text.parse::<Day>() {
-        return Ok(day.wall().unix().saturating_mul(1_000_000));
-    }
-    let moment = text.parse::<jiff::Timestamp>();
-    moment
-        .map(jiff::Timestamp::as_microsecond)
-        .map_err(|_| format!("`{text}` is no moment; write a day such as `2026-11-25`, or `2026-11-25T14:00:00Z`"))
-}
-
 /// Reads `30d`, `12h`, `90m` or `all`.
 pub(crate) fn since(text: &str) -> Result<Since, String> {
     if text == "all" {

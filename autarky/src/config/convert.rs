@@ -88,38 +88,7 @@ impl Converter<'_> {
                 units.push(unit);
             }
         }
-        if file.deployment.is_empty() {
-            self.fail(
-                &[],
-                "there is no deployment: nothing could answer",
-                "add `[deployment.house]` with `engine = \"embedded\"`",
-            );
-        }
-        if file.product.is_empty() {
-            self.fail(&[], "there is no product: nobody could call", "add `[product.default]` with `anonymous = true`");
-        }
-        if file.admin.listen.is_some_and(|listen| listen == file.server.listen && listen.port() != 0) {
-            self.fail(
-                &["admin", "listen"],
-                format!("the admin API and clients have the same address, `{}`", file.server.listen),
-                "give the admin API a port of its own",
-            );
-        }
-        for (name, rules) in &file.product {
-            if rules.anonymous && !file.server.listen.ip().is_loopback() {
-                let message =
-                    format!("product `{name}` needs no key, but the server listens on `{}`", file.server.listen);
-                let hint =
-                    "requests without a key are served on loopback only: give the product keys, or listen on 127.0.0.1";
-                self.fail(&["product", name, "anonymous"], message, hint);
-            }
-        }
-        let LedgerFile { keep_days, keep_sums_days } = file.ledger;
-        if keep_sums_days > 0 && (keep_days == 0 || keep_sums_days < keep_days) {
-            let message = format!("`keep_sums_days = {keep_sums_days}` is less than the rows are kept");
-            let hint = "sums are never forgotten before their rows: raise it, or write 0 to keep them for good";
-            self.say(Severity::Warning, &["ledger", "keep_sums_days"], message, Some(hint.to_owned()));
-        }
+        self.whole(&file);
         let assumed = dollars(file.server.unknown_usd_per_million);
         let unknown_price = Price::flat(assumed, assumed);
         if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -158,6 +127,42 @@ impl Converter<'_> {
             version,
             warnings: Vec::new(),
         })
+    }
+
+    /// What no table says by itself.
+    fn whole(&mut self, file: &ConfigFile) {
+        if file.deployment.is_empty() {
+            self.fail(
+                &[],
+                "there is no deployment: nothing could answer",
+                "add `[deployment.house]` with `engine = \"embedded\"`",
+            );
+        }
+        if file.product.is_empty() {
+            self.fail(&[], "there is no product: nobody could call", "add `[product.default]` with `anonymous = true`");
+        }
+        if file.admin.listen.is_some_and(|listen| listen == file.server.listen && listen.port() != 0) {
+            self.fail(
+                &["admin", "listen"],
+                format!("the admin API and clients have the same address, `{}`", file.server.listen),
+                "give the admin API a port of its own",
+            );
+        }
+        for (name, rules) in &file.product {
+            if rules.anonymous && !file.server.listen.ip().is_loopback() {
+                let message =
+                    format!("product `{name}` needs no key, but the server listens on `{}`", file.server.listen);
+                let hint =
+                    "requests without a key are served on loopback only: give the product keys, or listen on 127.0.0.1";
+                self.fail(&["product", name, "anonymous"], message, hint);
+            }
+        }
+        let LedgerFile { keep_days, keep_sums_days } = file.ledger;
+        if keep_sums_days > 0 && (keep_days == 0 || keep_sums_days < keep_days) {
+            let message = format!("`keep_sums_days = {keep_sums_days}` is less than the rows are kept");
+            let hint = "sums are never forgotten before their rows: raise it, or write 0 to keep them for good";
+            self.say(Severity::Warning, &["ledger", "keep_sums_days"], message, Some(hint.to_owned()));
+        }
     }
 
     /// The catalog of models with the user's own files over it.

@@ -1,7 +1,7 @@
 //! What stands on a request's way and what does not: databases are counted, and the door is timed.
 
-use super::Listener;
 use super::admit::admit;
+use super::{Door, Drain, Listener};
 use crate::access::Access;
 use crate::clock::{self, Clock};
 use crate::run::live::LiveView;
@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, future, stream};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
 use ledger::keys::{self, Wish};
-use ledger::store::{Dimension, Filter, StoreError, Total};
+use ledger::store::{Dimension, Filter, Forgotten, StoreError, Total};
 use ledger::{
     Attempt, Feeder, FeederOptions, Flow, Journal, JournalOptions, Key, KeyRing, Name, Quota, RequestId, Sqlite, Store,
 };
@@ -68,9 +68,11 @@ counted! { Store, Sqlite:
     fn persist() -> Result<(), StoreError>;
     fn attempts(request: RequestId) -> Result<Vec<Attempt>, StoreError>;
     fn list(filter: &Filter) -> Result<Vec<Attempt>, StoreError>;
-    fn totals(by: Dimension, filter: &Filter) -> Result<Vec<Total>, StoreError>;
+    fn each(filter: &Filter, take: &mut dyn FnMut(Attempt) -> bool) -> Result<(), StoreError>;
+    fn totals(by: &[Dimension], filter: &Filter) -> Result<Vec<Total>, StoreError>;
     fn flows(filter: &Filter) -> Result<Vec<Flow>, StoreError>;
-    fn purge(before: i64, limit: u32) -> Result<u64, StoreError>;
+    fn forget(rows_before: i64, sums_before: i64) -> Result<Forgotten, StoreError>;
+    fn kept_from() -> Result<Option<i64>, StoreError>;
     fn check() -> Result<(), StoreError>;
     fn keys() -> Result<Vec<Key>, StoreError>;
     fn put_keys(keys: &[Key]) -> Result<(), StoreError>;
@@ -219,7 +221,12 @@ async fn no_request_waits_for_a_database() {
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a socket");
     let address = listener.address().expect("an address");
     let served = Arc::clone(&gateway);
-    gateway.tasks.spawn(async move { listener.serve(served, Duration::ZERO).await });
+    let (opened, door) = tokio::sync::watch::channel(Door::Open);
+    let drain = Drain { notice: Duration::ZERO, linger: Duration::ZERO, limit: Duration::ZERO };
+    gateway.tasks.spawn(async move {
+        listener.serve(served, door, drain).await;
+        drop(opened);
+    });
 
     let (before, looked) = (ledger.calls(), turns.calls());
     assert!(!before.is_empty() && looked.is_empty(), "{before:?} {looked:?}");

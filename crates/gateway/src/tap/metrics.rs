@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use std::sync::atomic::AtomicU64;
 
 /// Labels of an attempt.
@@ -60,9 +60,19 @@ pub struct Metrics {
     duration: Family<DeploymentLabel, Histogram>,
     first_token: Family<DeploymentLabel, Histogram>,
     in_flight: Gauge,
+    load: Overload,
+    books: Books,
+}
+
+/// What tells of too much to do.
+struct Overload {
     shed: Family<ShedLabels, Counter>,
     pressure: Gauge<f64, AtomicU64>,
     late: Gauge<f64, AtomicU64>,
+}
+
+/// How the bookkeeping is.
+struct Books {
     journal_failures: Counter,
     journal_held: Gauge,
     journal_lost: Gauge,
@@ -79,93 +89,114 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 16))
 }
 
+/// `metric`, which `registry` knows by `name`.
+fn listed<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let answers = Family::<AnswerLabels, Counter>::default();
-        registry.register("autarky_answers", "Answers to clients by dialect and HTTP status", answers.clone());
-        let attempts = Family::<AttemptLabels, Counter>::default();
-        registry.register("autarky_attempts", "Upstream attempts by outcome and error.type", attempts.clone());
-        let tokens = Family::<TokenLabels, Counter>::default();
-        registry.register("gen_ai_client_token_usage", "Tokens as providers reported them", tokens.clone());
-        let cost = Family::<DeploymentLabel, Counter>::default();
-        registry.register(
+        let answers = listed(
+            &mut registry,
+            "autarky_answers",
+            "Answers to clients by dialect and HTTP status",
+            Family::<AnswerLabels, Counter>::default(),
+        );
+        let attempts = listed(
+            &mut registry,
+            "autarky_attempts",
+            "Upstream attempts by outcome and error.type",
+            Family::<AttemptLabels, Counter>::default(),
+        );
+        let tokens = listed(
+            &mut registry,
+            "gen_ai_client_token_usage",
+            "Tokens as providers reported them",
+            Family::<TokenLabels, Counter>::default(),
+        );
+        let cost = listed(
+            &mut registry,
             "autarky_cost_nanodollars",
             "Cost in billionths of a US dollar, of counts where no usage was reported",
-            cost.clone(),
+            Family::<DeploymentLabel, Counter>::default(),
         );
-        let unpriced = Family::<DeploymentLabel, Counter>::default();
-        registry.register(
+        let unpriced = listed(
+            &mut registry,
             "autarky_unpriced_attempts",
             "Attempts whose tokens are known and whose price is not: the worst case was reserved",
-            unpriced.clone(),
+            Family::<DeploymentLabel, Counter>::default(),
         );
-        let duration = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
-        registry.register("gen_ai_client_operation_duration_seconds", "Duration of attempts", duration.clone());
-        let first_token = Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds);
-        registry.register(
+        let duration = listed(
+            &mut registry,
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of attempts",
+            Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds),
+        );
+        let first_token = listed(
+            &mut registry,
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "Time to the first token",
-            first_token.clone(),
+            Family::<DeploymentLabel, Histogram>::new_with_constructor(seconds),
         );
-        let in_flight = Gauge::default();
-        registry.register("autarky_requests_in_flight", "Requests under way", in_flight.clone());
-        let shed = Family::<ShedLabels, Counter>::default();
-        registry.register("autarky_requests_shed", "Requests refused because there was too much to do", shed.clone());
-        let pressure = Gauge::<f64, AtomicU64>::default();
-        registry.register(
+        let in_flight = listed(&mut registry, "autarky_requests_in_flight", "Requests under way", Gauge::default());
+        let (load, books) = (Overload::new(&mut registry), Books::new(&mut registry));
+        Self { registry, answers, attempts, tokens, cost, unpriced, duration, first_token, in_flight, load, books }
+    }
+}
+
+impl Overload {
+    fn new(registry: &mut Registry) -> Self {
+        let shed = listed(
+            registry,
+            "autarky_requests_shed",
+            "Requests refused because there was too much to do",
+            Family::<ShedLabels, Counter>::default(),
+        );
+        let pressure = listed(
+            registry,
             "autarky_overload_pressure",
             "0: none; below 1: so much of the least critical requests is refused; and so on upwards",
-            pressure.clone(),
+            Gauge::<f64, AtomicU64>::default(),
         );
-        let late = Gauge::<f64, AtomicU64>::default();
-        registry.register(
+        let late = listed(
+            registry,
             "autarky_event_loop_late_seconds",
             "By how much the event loop was late when last looked at",
-            late.clone(),
+            Gauge::<f64, AtomicU64>::default(),
         );
-        let journal_failures = Counter::default();
-        registry.register(
+        Self { shed, pressure, late }
+    }
+}
+
+impl Books {
+    fn new(registry: &mut Registry) -> Self {
+        let journal_failures = listed(
+            registry,
             "autarky_journal_failures",
             "Ledger lines that could not be written when they came",
-            journal_failures.clone(),
+            Counter::default(),
         );
-        let journal_held = Gauge::default();
-        registry.register(
+        let journal_held = listed(
+            registry,
             "autarky_journal_held_rows",
             "Rows in memory because the journal's disk takes nothing: gone if the process dies",
-            journal_held.clone(),
+            Gauge::default(),
         );
-        let journal_lost = Gauge::default();
-        registry.register(
+        let journal_lost = listed(
+            registry,
             "autarky_journal_lost_rows",
             "Rows that are lost since the process began: neither disk nor memory took them",
-            journal_lost.clone(),
+            Gauge::default(),
         );
-        let ledger_behind = Gauge::default();
-        registry.register(
+        let ledger_behind = listed(
+            registry,
             "autarky_ledger_behind_rows",
             "Ended attempts that are in the journal and not in the ledger's database yet",
-            ledger_behind.clone(),
+            Gauge::default(),
         );
-        Self {
-            registry,
-            answers,
-            attempts,
-            tokens,
-            cost,
-            unpriced,
-            duration,
-            first_token,
-            in_flight,
-            shed,
-            pressure,
-            late,
-            journal_failures,
-            journal_held,
-            journal_lost,
-            ledger_behind,
-        }
+        Self { journal_failures, journal_held, journal_lost, ledger_behind }
     }
 }
 
@@ -178,19 +209,19 @@ impl Metrics {
 
     /// A request was refused because there was too much to do.
     pub(crate) fn shed(&self, product: &str, criticality: &'static str) {
-        self.shed.get_or_create(&ShedLabels { product: product.to_owned(), criticality }).inc();
+        self.load.shed.get_or_create(&ShedLabels { product: product.to_owned(), criticality }).inc();
     }
 
     /// How often that happened so far, by product and criticality.
     pub(crate) fn shed_so_far(&self, product: &str, criticality: &'static str) -> u64 {
         let labels = ShedLabels { product: product.to_owned(), criticality };
-        self.shed.get(&labels).map_or(0, |count| count.get())
+        self.load.shed.get(&labels).map_or(0, |count| count.get())
     }
 
     /// How much pressure there is, and by how much the event loop is late.
     pub(crate) fn pressure(&self, pressure: f64, late: std::time::Duration) {
-        self.pressure.set(pressure);
-        self.late.set(late.as_secs_f64());
+        self.load.pressure.set(pressure);
+        self.load.late.set(late.as_secs_f64());
     }
 
     /// An answer went to a client.
@@ -205,15 +236,15 @@ impl Metrics {
             Ok(Kept::InMemory) | Err(JournalError::Write { .. }) => {}
             Err(error) => tracing::error!(%error, "a ledger line could not be written"),
         }
-        self.journal_failures.inc();
+        self.books.journal_failures.inc();
     }
 
     /// How the bookkeeping is now.
     pub(crate) fn bookkeeping(&self, journal: &JournalStatus) {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.journal_held.set(number(journal.held));
-        self.journal_lost.set(number(journal.lost));
-        self.ledger_behind.set(number(journal.behind));
+        self.books.journal_held.set(number(journal.held));
+        self.books.journal_lost.set(number(journal.lost));
+        self.books.ledger_behind.set(number(journal.behind));
     }
 
     /// The counters of one product's calls to one deployment, looked up once so that a request takes no lock.
