@@ -25,7 +25,7 @@ th{color:var(--soft);font-weight:600;font-size:.85rem}td.n,th.n{text-align:right
 .cards{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1rem}
 .card{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem;min-width:8rem}
 .card b{display:block;font-size:1.25rem}.card span{color:var(--soft);font-size:.85rem}
-svg{display:block;max-width:100%}svg.timeline{width:100%;min-width:44rem}svg text{fill:var(--soft);font:11px system-ui,sans-serif}
+svg{display:block;max-width:100%}td svg{max-width:none}svg.timeline{width:100%;min-width:44rem}svg text{fill:var(--soft);font:11px system-ui,sans-serif}
 .bad{color:var(--nothing);font-weight:600}.good{color:var(--covered);font-weight:600}.key{display:inline-flex;align-items:center;gap:.35rem;margin-right:1rem;color:var(--soft);font-size:.85rem}
 .key i{width:.8rem;height:.8rem;border-radius:2px;display:inline-block}
 ";
