@@ -275,6 +275,7 @@ fn flows_are_the_sums_of_the_rows(store: &impl Store) -> Result<(), StoreError> 
             cost_nanodollars: (number % 5 > 0).then_some(3),
             first_token_us: (number % 7 > 0).then_some(number * 1_000),
             region: None,
+            drill: (number % 7 == 0).then(|| "drill".into()),
             candidates: match number % 3 {
                 0 => Vec::new(),
                 1 => vec![Candidate { deployment: "a".into(), dropped: Some("lacks-tools".into()), score: None }],
@@ -362,6 +363,7 @@ fn any(dice: &mut Dice) -> Attempt {
         // attempts may begin long after their request came, on the next day too
         started: i64::try_from(came * 1_000 + dice.roll(2) * dice.roll(3_000_000_000)).unwrap_or(0),
         mode: Mode::MEMBERS[usize::try_from(dice.roll(6)).unwrap_or(0)],
+        drill: (dice.roll(4) == 0).then(|| "drill".into()),
         outcome: Outcome::MEMBERS[usize::try_from(dice.roll(5)).unwrap_or(0)],
         input_tokens: (dice.roll(5) > 0).then(|| dice.roll(40_000)),
         output_tokens: (dice.roll(5) > 0).then(|| if dice.roll(50) == 0 { u64::MAX } else { dice.roll(900) }),
@@ -375,7 +377,7 @@ fn any(dice: &mut Dice) -> Attempt {
 fn old_days_are_forgotten(store: &impl Store) -> Result<(), StoreError> {
     const DAY: i64 = 24 * HOUR;
     let mut rows: Vec<Attempt> =
-        (0..12).map(|number| Attempt { mode: Mode::Live, ..sample(number * 36_000_000) }).collect();
+        (0..12).map(|number| Attempt { mode: Mode::Live, drill: None, ..sample(number * 36_000_000) }).collect();
     // sample 0 came at 22:13: from it on, ten hours apart; this one began on the day after
     rows[0].started += 4 * HOUR;
     store.append(&rows)?;

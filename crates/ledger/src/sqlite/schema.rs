@@ -102,7 +102,7 @@ mod tests {
         old.execute_batch(STEPS[0]).unwrap();
         old.execute("INSERT INTO meta (name, value) VALUES ('schema', 1)", []).unwrap();
         let rows: Vec<Attempt> =
-            (0..50).map(|number| Attempt { mode: Mode::Live, ..sample(number * 10_000_000) }).collect();
+            (0..50).map(|number| Attempt { mode: Mode::Live, drill: None, ..sample(number * 10_000_000) }).collect();
         for row in &rows {
             let places = vec!["?"; COLUMNS.len()].join(", ");
             let sql = format!("INSERT INTO attempts VALUES ({places})");
