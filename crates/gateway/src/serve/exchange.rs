@@ -75,15 +75,20 @@ async fn answer(
         RouteKind::CountTokens => None,
         _ => gateway.enlist(&setup, caller.product, drilled::marked(&head.headers)),
     };
-    let Some(enlisted) = enlisted else {
-        let admitted = Admitted { setup, caller, place, part: None };
-        return carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
+    let (setup, part) = match enlisted {
+        None => (setup, None),
+        Some(enlisted) => {
+            let row = drilled::row(&enlisted.setup, &caller, dialect.id().name(), id, micros);
+            (enlisted.setup, Some(Part::begin(gateway, enlisted.drill, row)))
+        }
     };
-    let row = drilled::row(&enlisted.setup, &caller, dialect.id().name(), id, micros);
-    let part = Part::begin(gateway, enlisted.drill, row);
-    let admitted = Admitted { setup: enlisted.setup, caller, place, part: Some(Arc::clone(&part)) };
-    let answered = carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id).await;
-    Ok(drilled::answer(&part, answered, |unanswered| reply::fault(dialect, unanswered, id)))
+    let admitted = Admitted { setup, caller, place, part: part.clone() };
+    // Apart from what admits: neither is moved about with the other.
+    let answered = Box::pin(carry(gateway, admitted, (dialect, kind, params), (head.headers, body), id)).await;
+    match part {
+        None => answered,
+        Some(part) => Ok(drilled::answer(&part, answered, |unanswered| reply::fault(dialect, unanswered, id))),
+    }
 }
 
 /// A request that was let in.

@@ -397,8 +397,13 @@ async fn send(
         spoiled.terminators = 1;
     }
     let behind = if judged.stream { wire.events_behind_usage() } else { 0 };
-    let more = usize::from(matches!(fault, Some(Fault::Malformed { .. } | Fault::ErrorEvent { .. })));
-    exchange.tells_at = (events.len() + more).saturating_sub(behind) as u64;
+    let (told, last) = (events.len().saturating_sub(behind) as u64, events.len().saturating_sub(1));
+    exchange.tells_at = match fault {
+        Some(Fault::Malformed { after }) if (*after).min(last) as u64 >= told => told,
+        Some(Fault::Malformed { .. }) => told + 1,
+        Some(Fault::ErrorEvent { after, .. }) if ((*after).min(last) as u64) < told => u64::MAX,
+        _ => told,
+    };
     let steps = paced(steps(events, fault, &spoiled), first, Duration::from_millis(pace.event_ms));
     exchange.status = Some(200);
     let length = if judged.stream { None } else { length(&steps, total) };
