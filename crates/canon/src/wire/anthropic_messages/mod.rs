@@ -108,14 +108,7 @@ impl Protocol for AnthropicMessages {
     }
 
     fn encode_request(&self, request: &Request, target: &Target) -> Encoded {
-        let mut encoded = request::encode(request, target);
-        if target.quirks.model_in_path
-            && let Value::Object(body) = &mut encoded.body
-        {
-            body.shift_remove("model");
-            body.insert("anthropic_version".to_owned(), VERTEX_VERSION.into());
-        }
-        encoded
+        request::encode(request, target)
     }
 
     fn decode_response(&self, body: Value) -> Result<Response, BadField> {

@@ -6,6 +6,7 @@ use super::{messages, settings};
 use crate::Extras;
 use crate::json;
 use crate::request::{OutputFormat, Request, Tool, ToolChoice};
+use crate::wire::anthropic_messages::VERTEX_VERSION;
 use crate::wire::anthropic_messages::block::Anthropic;
 use crate::wire::closed::{self, JSON_MODE};
 use crate::wire::turns::{self, Turn};
@@ -76,6 +77,10 @@ fn encode_around(
     settings::account(request, &mut ink, &mut body);
     ink.pen.extras(&request.extras, "", &mut body);
     ink.pen.quirks(&target.quirks, &mut body);
+    if target.quirks.model_in_path {
+        body.shift_remove("model");
+        body.insert("anthropic_version".to_owned(), VERTEX_VERSION.into());
+    }
     Encoded { body: Value::Object(body), losses: ink.pen.losses() }
 }
 
@@ -171,6 +176,7 @@ mod tests {
                 0..7),
             no_prefill in any::<bool>(),
             json_mode in any::<bool>(),
+            model_in_path in any::<bool>(),
         ) {
             let turns = turns.into_iter().map(|(role, text, more)| match more {
                 0 => json!({"role": role, "content": [{"type": "text", "text": text}]}),
@@ -186,7 +192,7 @@ mod tests {
             prop_assert_eq!(&read, &OpenAiChat.decode_request(&Params::default(), body));
             let Ok(request) = read else { return Ok(()) };
             let mut target = Target { model: "m".to_owned(), ..Target::default() };
-            target.quirks.no_prefill = no_prefill;
+            (target.quirks.no_prefill, target.quirks.model_in_path) = (no_prefill, model_in_path);
             let (encoded, written) = (encode(&request, &target), write(&request, &target));
             prop_assert_eq!(encoded.body.to_string().into_bytes(), written.body);
             prop_assert_eq!(encoded.losses, written.losses);
