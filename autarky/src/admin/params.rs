@@ -1,10 +1,33 @@
 //! What a path and a query say, read into a struct: text becomes what the field wants to be. Unknown names are refused,
 //! and so is one that is said twice.
 
+use ledger::named::Named;
 use percent_encoding::percent_decode_str;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
+use std::borrow::Cow;
+
+/// One of the ledger's own words.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Word<T>(pub(super) T);
+
+impl<T: Named> JsonSchema for Word<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::WHAT.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = T::MEMBERS.iter().map(|member| member.name()).collect();
+        json_schema!({"type": "string", "enum": names})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
 
 /// Names and what is said of each, decoded.
 pub(super) type Pairs = Vec<(String, String)>;

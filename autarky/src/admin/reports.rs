@@ -1,5 +1,6 @@
 //! What the commands tell, for machines: the story of a request, and the report on dependence.
 
+use super::requests::row;
 use super::usage::default_since;
 use super::{Admin, Nothing, Operation, Problem};
 use crate::cmd::register::Files;
@@ -55,11 +56,7 @@ impl Operation for Why {
         if rows.is_empty() {
             return Err(unknown());
         }
-        let attempt = |row| match serde_json::to_value(row) {
-            Ok(Value::Object(row)) => row,
-            _ => Map::new(),
-        };
-        Ok(Story { request, attempts: rows.into_iter().map(attempt).collect() })
+        Ok(Story { request, attempts: rows.iter().map(row).collect() })
     }
 }
 

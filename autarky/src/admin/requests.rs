@@ -1,16 +1,16 @@
 //! The log of requests: attempts, newest first, as the ledger has them.
 
+use super::params::Word;
 use super::usage::default_since;
 use super::{Admin, Nothing, Operation, Problem};
 use crate::cmd::window;
 use gateway::clock;
 use http::{Method, StatusCode};
 use ledger::named::Named;
-use ledger::{Dimension, Filter, Name, Outcome};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use ledger::{Attempt, Dimension, Filter, Name, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 
 /// Most attempts of one answer.
 const MOST: u32 = 1_000;
@@ -27,7 +27,7 @@ pub(super) struct Which {
     /// Only at this deployment.
     deployment: Option<String>,
     /// Only with this outcome.
-    outcome: Option<Ended>,
+    outcome: Option<Word<Outcome>>,
     /// How far back: days, hours, minutes, or everything.
     #[serde(default = "default_since")]
     #[schemars(extend("pattern" = r"^([1-9][0-9]{0,4}[dhm]|all)$"))]
@@ -42,22 +42,11 @@ const fn default_limit() -> u32 {
     50
 }
 
-/// What became of an attempt.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Ended(Outcome);
-
-impl JsonSchema for Ended {
-    fn schema_name() -> Cow<'static, str> {
-        "Outcome".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names: Vec<&str> = Outcome::MEMBERS.iter().map(|outcome| outcome.name()).collect();
-        json_schema!({"type": "string", "enum": names})
-    }
-
-    fn inline_schema() -> bool {
-        true
+/// A row as JSON, with the fields of the ledger; what is not known is left out.
+pub(super) fn row(attempt: &Attempt) -> Map<String, Value> {
+    match serde_json::to_value(attempt) {
+        Ok(Value::Object(row)) => row,
+        _ => Map::new(),
     }
 }
 
@@ -90,7 +79,7 @@ impl Operation for Requests {
         let is = [
             (Dimension::Product, which.product.map(Name::from)),
             (Dimension::Deployment, which.deployment.map(Name::from)),
-            (Dimension::Outcome, which.outcome.map(|ended| ended.0.name().into())),
+            (Dimension::Outcome, which.outcome.map(|word| word.0.name().into())),
         ];
         let filter = Filter {
             from: back.map(|back| now.saturating_sub(back)),
@@ -98,10 +87,6 @@ impl Operation for Requests {
             is: is.into_iter().filter(|(_, name)| name.is_some()).collect(),
             limit: Some(which.limit),
         };
-        let attempt = |row| match serde_json::to_value(row) {
-            Ok(Value::Object(row)) => row,
-            _ => Map::new(),
-        };
-        Ok(Told { attempts: admin.store.list(&filter)?.into_iter().map(attempt).collect() })
+        Ok(Told { attempts: admin.store.list(&filter)?.iter().map(row).collect() })
     }
 }

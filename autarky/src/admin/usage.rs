@@ -1,5 +1,6 @@
 //! What was used: attempts, tokens and cost from the ledger, by whatever its rows say, in windows of time.
 
+use super::params::Word;
 use super::{Admin, Nothing, Operation, Problem};
 use crate::cmd::window;
 use gateway::clock;
@@ -7,9 +8,8 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use ledger::named::Named;
 use ledger::{Dimension, Filter, Name, Total};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 
 /// Most windows of one answer.
 const MOST: i64 = 400;
@@ -25,7 +25,7 @@ pub(super) struct Which {
     product: Option<String>,
     /// By what the totals are grouped.
     #[serde(default = "by_product")]
-    by: By,
+    by: Word<Dimension>,
     /// How far back: days, hours, minutes, or everything.
     #[serde(default = "default_since")]
     #[schemars(extend("pattern" = r"^([1-9][0-9]{0,4}[dhm]|all)$"))]
@@ -38,27 +38,8 @@ pub(super) fn default_since() -> String {
     "30d".to_owned()
 }
 
-/// What the ledger can group by.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct By(Dimension);
-
-const fn by_product() -> By {
-    By(Dimension::Product)
-}
-
-impl JsonSchema for By {
-    fn schema_name() -> Cow<'static, str> {
-        "By".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names: Vec<&str> = Dimension::MEMBERS.iter().map(|dimension| dimension.name()).collect();
-        json_schema!({"type": "string", "enum": names})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
+const fn by_product() -> Word<Dimension> {
+    Word(Dimension::Product)
 }
 
 /// A window's length.

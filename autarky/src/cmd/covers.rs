@@ -1,11 +1,10 @@
 //! `autarky covers`: what is proven, from recorded outcomes: the same requests answered by several models and judged.
 
-use super::output::{self, Format};
+use super::output::{self, Format, ReportFormat};
 use super::register::{self, Files};
 use crate::config::Checked;
 use crate::wiring;
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use flate2::read::GzDecoder;
 use insurance::cover::{Trial, Verdict, prove};
 use insurance::outcomes::{Outcome, models, outcomes, renamed};
@@ -62,17 +61,6 @@ enum What {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum ReportFormat {
-    /// For a terminal.
-    #[default]
-    Text,
-    /// Everything, for machines.
-    Json,
-    /// A page.
-    Html,
 }
 
 /// Recorded outcomes, and how they are judged.

@@ -14,6 +14,18 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How a command tells its report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// Everything, for machines.
+    Json,
+    /// A page with pictures.
+    Html,
+}
+
 /// A line on standard output. A reader that has gone away (`| head`) is no error.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -1,10 +1,9 @@
 //! `autarky whatif`: a scenario played over the recorded ledger, with the plan that live traffic uses.
 
-use super::output;
+use super::output::{self, ReportFormat};
 use super::register::{self, Files};
 use super::window::{self, Since, Window};
 use anyhow::{Context, anyhow};
-use clap::ValueEnum;
 use insurance::whatif::{BUILTIN, Board, Scenario, board, whatif};
 use insurance::{Day, render};
 use std::process::ExitCode;
@@ -28,20 +27,9 @@ pub(crate) struct Args {
     as_of: Option<Day>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: ReportFormat,
     #[command(flatten)]
     files: Files,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    /// For a terminal.
-    #[default]
-    Text,
-    /// Everything, for machines.
-    Json,
-    /// A page with pictures.
-    Html,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -54,18 +42,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some((name, text)) = scenario else {
         let (boards, notes) = boards(&window)?;
         output::line(match args.format {
-            Format::Text => render::board_text(&boards, &notes),
-            Format::Json => serde_json::to_string_pretty(&serde_json::json!({ "boards": boards, "notes": notes }))?,
-            Format::Html => render::board_html(&boards, &notes),
+            ReportFormat::Text => render::board_text(&boards, &notes),
+            ReportFormat::Json => {
+                serde_json::to_string_pretty(&serde_json::json!({ "boards": boards, "notes": notes }))?
+            }
+            ReportFormat::Html => render::board_html(&boards, &notes),
         });
         return Ok(ExitCode::SUCCESS);
     };
     let (inputs, fleet, evidence) = (window.inputs(), &*window.checked.fleet, &window.evidence);
     let report = whatif(&inputs, fleet, evidence, &read(&name, &text)?)?;
     output::line(match args.format {
-        Format::Text => render::whatif_text(&report),
-        Format::Json => serde_json::to_string_pretty(&report)?,
-        Format::Html => render::whatif_html(&report),
+        ReportFormat::Text => render::whatif_text(&report),
+        ReportFormat::Json => serde_json::to_string_pretty(&report)?,
+        ReportFormat::Html => render::whatif_html(&report),
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -4,14 +4,13 @@
 mod play;
 mod replay;
 
-use super::output::{self, Format};
+use super::output::{self, Format, ReportFormat};
 use super::register::{self, Files};
 use super::window::{self, Since, Window};
 use crate::config::Checked;
 use crate::drills::{self, Asked, Folder};
 use crate::wiring;
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use gateway::clock;
 use insurance::drill::{Abort, Drill, Fault, KINDS, Level, Record, Report, State, Verdict, compare, paper};
 use insurance::{Node, Register, render};
@@ -80,17 +79,6 @@ enum What {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum ReportFormat {
-    /// For a terminal.
-    #[default]
-    Text,
-    /// Everything, for machines.
-    Json,
-    /// A page with a picture of the time.
-    Html,
 }
 
 /// What is rehearsed.
