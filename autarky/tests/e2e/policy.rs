@@ -103,7 +103,9 @@ async fn two_hundred_connections_spend_no_more_than_a_budget_for_ten_calls() {
         assert!(more < 100, "the budget has no end");
     }
     settled(&provider).await;
-    let rows = stage.rows("all rows are over", |rows| rows.iter().all(|row| row.outcome != Outcome::Open)).await;
+    let asked = provider.log().len();
+    let over = |rows: &[Attempt]| rows.len() == asked && rows.iter().all(|row| row.outcome != Outcome::Open);
+    let rows = stage.rows("every call has its row, and all are over", over).await;
     // By the provider's log: whoever was left or broke off charges what was sent.
     let answered_here = |record: &&Record| record.end.status == Some(200);
     let charge = |record: &Record| record.end.usage.map_or(record.end.events, |counts| counts.output).min(20);

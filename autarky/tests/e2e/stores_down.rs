@@ -6,6 +6,7 @@ use crate::stage::{CHAT, PATIENCE, Stage, autarky, chat, configure, leg, listeni
 use ledger::{Filter, Outcome, Sqlite, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -123,13 +124,16 @@ async fn a_read_only_database_costs_nothing_but_lag() {
     let path = folder.join("data/ledger.db");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("read-only");
     let mut command = autarky(&folder);
-    command.arg("serve");
-    // Who is root writes whatever the file says.
+    // Who is root writes whatever the file says; and where the binary was built is perhaps closed to everybody else.
     if fs::metadata("/proc/self").expect("a process").uid() == 0 {
+        let binary = folder.join("autarky");
+        fs::copy(command.get_program(), &binary).expect("copied");
+        command = like(&command, binary.as_os_str());
         let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(&folder).status().expect("it runs");
         assert!(owned.success());
         command.uid(65_534).gid(65_534);
     }
+    command.arg("serve");
     (office.stage.process, office.stage.addr) = listening(command, &folder);
     let ids = goes_on(&office, &admin, &key, 20).await;
     until("health tells", async || {
@@ -140,6 +144,21 @@ async fn a_read_only_database_costs_nothing_but_lag() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("writable");
     complete(&path, &ids).await;
     product_key(&office, &admin).await;
+}
+
+/// `plain` without its arguments, with another program.
+fn like(plain: &Command, program: &OsStr) -> Command {
+    let mut command = Command::new(program);
+    if let Some(folder) = plain.get_current_dir() {
+        command.current_dir(folder);
+    }
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// A server whose data lie on a small disk of their own, in a namespace of mounts of its own.
@@ -168,16 +187,9 @@ fn on_a_small_disk(rules: &str) -> Option<Small> {
     configure(folder.path(), &format!("[admin]\nlisten = \"{address}\"\n{rules}"));
     fs::create_dir(folder.path().join("data")).expect("made");
     let script = "mount -t tmpfs -o size=3m none data && \"$0\" keys admin tester --format json > admin.json && exec \"$0\" serve";
-    // Everything that the binary is started with, in another order.
     let plain = autarky(folder.path());
-    let mut command = Command::new("unshare");
-    command.args(flags).args(["sh", "-c", script]).arg(plain.get_program()).current_dir(folder.path());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    let mut command = like(&plain, "unshare".as_ref());
+    command.args(flags).args(["sh", "-c", script]).arg(plain.get_program());
     let (process, addr) = listening(command, folder.path());
     let made = fs::read(folder.path().join("admin.json")).expect("a key was made");
     let made: Value = serde_json::from_slice(&made).expect("json");

@@ -5,7 +5,7 @@
 use crate::rules::Retries;
 use crate::time::Tick;
 use crate::window::Window;
-use canon::{Fault, FaultKind, Retry};
+use canon::{Fault, FaultKind, Retry, Side};
 use std::time::Duration;
 
 /// Seconds over which requests earn retries.
@@ -17,6 +17,9 @@ const EARNING_SLOTS: usize = 4;
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
 /// The backoff after the first round, before chance shortens it; doubles with each further one.
 const BACKOFF_BASE: Duration = Duration::from_millis(100);
+/// Answered calls that earn a retry for a request that waits for one: whoever was down for a while has many waiting for
+/// it, and hears them one after the other.
+const WAITING: u64 = 4;
 /// Less time than this is not worth an attempt.
 const LEAST_LEFT: Duration = Duration::from_millis(20);
 
@@ -59,11 +62,12 @@ impl RetryBudget {
         affordable
     }
 
-    /// Takes one retry that answered calls have earned; `false`: as many failed lately as were answered.
-    pub fn withdraw_earned(&mut self, now: Tick) -> bool {
-        let earned = self.left_earned(now) > 0;
+    /// Takes one retry that `answers` answered calls have earned; `false`: too few were answered lately, or too many
+    /// failed.
+    pub fn withdraw_earned(&mut self, answers: u64, now: Tick) -> bool {
+        let earned = self.left_earned(now) >= answers;
         if earned {
-            self.take(now);
+            self.earned.add(now, 0, answers);
         }
         earned
     }
@@ -119,6 +123,8 @@ pub struct Failed<'a> {
     /// Whether a second round is worth it only while others are answered: whoever failed was the last resort, or the
     /// house stands by.
     pub earned: bool,
+    /// Whether it has waited for a retry to be earned.
+    pub waited: bool,
 }
 
 /// What to do after a failed attempt.
@@ -173,7 +179,7 @@ impl GiveUp {
 /// once; waiting is only for when nobody else is ready, and never longer than the deadline. `Retry-After` is obeyed
 /// to the full.
 pub fn next(failed: &Failed<'_>, rules: &Retries, budget: &mut RetryBudget, now: Tick, chance: u64) -> Decision {
-    let Failed { fault, attempts, left, elsewhere, rounds, again, earned } = *failed;
+    let Failed { fault, attempts, left, elsewhere, rounds, again, earned, waited } = *failed;
     if fault.retry == Retry::Never {
         return Decision::GiveUp(GiveUp::Final);
     }
@@ -200,21 +206,26 @@ pub fn next(failed: &Failed<'_>, rules: &Retries, budget: &mut RetryBudget, now:
         return Decision::GiveUp(GiveUp::Deadline);
     }
     let paid = match decision {
+        _ if waited => budget.withdraw_earned(WAITING, now),
         Decision::Elsewhere if first => {
             budget.take(now);
             true
         }
-        Decision::Again { .. } if earned => budget.withdraw_earned(now),
+        Decision::Again { .. } if earned => budget.withdraw_earned(1, now),
         _ => budget.withdraw(now),
     };
     if paid { decision } else { Decision::GiveUp(GiveUp::Budget) }
 }
 
-/// Whether a deployment that showed this fault may work a moment later.
+/// Whether a deployment that showed this fault may work a moment later. One of our own that has no place left is not
+/// asked again: its places to wait are taken, and another wait before them would make them endless.
 #[must_use]
-pub const fn passes(kind: FaultKind) -> bool {
+pub const fn passes(fault: &Fault) -> bool {
+    if matches!((fault.kind, fault.side), (FaultKind::Overloaded, Side::Gateway)) {
+        return false;
+    }
     matches!(
-        kind,
+        fault.kind,
         FaultKind::RateLimited
             | FaultKind::QuotaExhausted
             | FaultKind::Overloaded
@@ -245,14 +256,28 @@ mod tests {
 
     /// After the first round, when whoever failed is the only one.
     fn failed(fault: &Fault, attempts: u32, left: Duration, elsewhere: bool) -> Failed<'_> {
-        let again = passes(fault.kind).then(|| fault.retry_after.unwrap_or_default());
-        Failed { fault, attempts, left, elsewhere, rounds: 0, again, earned: false }
+        let again = passes(fault).then(|| fault.retry_after.unwrap_or_default());
+        Failed { fault, attempts, left, elsewhere, rounds: 0, again, earned: false, waited: false }
     }
 
     fn decide(fault: &Fault, attempts: u32, left: Duration, elsewhere: bool) -> Decision {
         let rules = Retries { attempts: 4, ..Retries::default() };
         let mut budget = RetryBudget::new(&rules);
         next(&failed(fault, attempts, left, elsewhere), &rules, &mut budget, Tick::ZERO, u64::MAX)
+    }
+
+    #[test]
+    fn those_who_wait_come_one_after_the_other() {
+        let rules = Retries { share: 1.0, floor_per_second: 100, ..Retries::default() };
+        let mut budget = RetryBudget::new(&rules);
+        let fault = Fault::provider(FaultKind::Server, "broken");
+        let waits = Failed { waited: true, ..failed(&fault, 2, HOUR, true) };
+        let ask = |budget: &mut RetryBudget| next(&waits, &rules, budget, Tick::ZERO, 0);
+        assert_eq!(ask(&mut budget), Decision::GiveUp(GiveUp::Budget), "whatever else is left");
+        budget.earn(2 * WAITING + 1, Tick::ZERO);
+        assert_eq!(ask(&mut budget), Decision::Elsewhere);
+        assert_eq!(ask(&mut budget), Decision::Elsewhere);
+        assert_eq!(ask(&mut budget), Decision::GiveUp(GiveUp::Budget));
     }
 
     #[test]

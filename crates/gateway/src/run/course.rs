@@ -8,7 +8,7 @@ use crate::clock;
 use crate::upstream::Ask;
 use canon::{Fault, FaultKind, Retry};
 use ledger::Mode;
-use policy::retry::{self, Decision, Failed};
+use policy::retry::{self, Decision, Failed, GiveUp};
 use policy::rules::OnFilter;
 use policy::{Degraded, DeploymentIx, Leg};
 use std::pin::pin;
@@ -22,6 +22,8 @@ const LATER: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 20;
 /// Rounds after which whoever is held to be down is asked again only while others are answered.
 const PATIENT: u32 = 3;
+/// How long a request waits in all for a retry that nobody has earned yet.
+const UNEARNED: Duration = Duration::from_secs(8);
 /// How long somebody may keep a request waiting while the house could answer it.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -32,6 +34,8 @@ pub(crate) struct Course {
     attempts: u32,
     /// How often all legs there were have been asked.
     rounds: u32,
+    /// How long it has waited for retries to be earned.
+    unearned: Duration,
     /// Those that failed and may work by and by, and from when on.
     hopes: Vec<(DeploymentIx, Instant)>,
     /// Those that would fail again.
@@ -62,7 +66,17 @@ impl How {
 
 impl Course {
     pub(super) const fn new(legs: Vec<Leg>) -> Self {
-        Self { legs, at: 0, attempts: 0, rounds: 0, hopes: Vec::new(), hopeless: Vec::new(), told: None, not_now: None }
+        Self {
+            legs,
+            at: 0,
+            attempts: 0,
+            rounds: 0,
+            unearned: Duration::ZERO,
+            hopes: Vec::new(),
+            hopeless: Vec::new(),
+            told: None,
+            not_now: None,
+        }
     }
 
     /// Attempts made so far.
@@ -110,7 +124,7 @@ impl Course {
         }
         self.learn(run, &fault);
         let next = self.next(run, &fault);
-        let decision = self.decide(run, &fault, next);
+        let decision = self.once_earned(run, &fault, next).await;
         self.told = Some(most_telling(self.told.take(), fault));
         match (decision, next) {
             (Decision::Elsewhere, Some(next)) => self.at = next,
@@ -125,7 +139,7 @@ impl Course {
     fn learn(&mut self, run: &Run, fault: &Fault) {
         let Some(leg) = self.legs.get(self.at).copied() else { return };
         self.hopes.retain(|(one, _)| *one != leg.deployment);
-        if retry::passes(fault.kind) {
+        if retry::passes(fault) {
             self.hopes.push((leg.deployment, clock::now() + fault.retry_after.unwrap_or_default()));
         } else if fault.kind == FaultKind::ContextLength {
             let context = |ix: DeploymentIx| run.setup.fleet.deployment(ix).context;
@@ -160,6 +174,21 @@ impl Course {
         true
     }
 
+    /// What to do after a fault. Where only the retry budget forbids another try, it is asked again for a while: others
+    /// earn retries by being answered, and no provider notices the wait.
+    async fn once_earned(&mut self, run: &Run, fault: &Fault, next: Option<usize>) -> Decision {
+        loop {
+            let decision = self.decide(run, fault, next);
+            let wait = retry::backoff(self.rounds, fastrand::u64(..));
+            let most = run.deadline.saturating_duration_since(clock::now()).min(UNEARNED.saturating_sub(self.unearned));
+            if decision != Decision::GiveUp(GiveUp::Budget) || wait >= most {
+                return decision;
+            }
+            self.unearned += wait;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// What to do after a fault. The house model costs no provider anything: where it is next, it is always asked, but
     /// for a moment in which those who answer others may answer this one too.
     fn decide(&self, run: &Run, fault: &Fault, next: Option<usize>) -> Decision {
@@ -174,6 +203,7 @@ impl Course {
             rounds: self.rounds,
             again: self.hopes.iter().map(|(_, at)| at.saturating_duration_since(now)).min(),
             earned: house || (self.rounds >= PATIENT && degraded(self.at) == Some(Degraded::Unhealthy)),
+            waited: !self.unearned.is_zero(),
         };
         let decision = run.setup.live.after_fault(run.product(), &failed, run.gateway.clock.tick());
         match decision {
