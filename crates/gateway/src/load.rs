@@ -164,6 +164,8 @@ pub(crate) async fn watch(gateway: Arc<Gateway>) {
             () = gateway.tasks.stopped() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
+        // What a timer wakes is run first; behind all that waits stands only who has given way.
+        tokio::task::yield_now().await;
         let late = clock::now().saturating_duration_since(asleep).saturating_sub(LOOK);
         let limits = gateway.setup().limits;
         pressure.relimit(limits.late);

@@ -11,8 +11,10 @@ use std::time::Duration;
 const STEP: usize = 15;
 /// How long the loop is watched before it is judged: what is late only now and then is not overloaded.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// By how much the pressure rises with every interval that was late, and falls with every one that was not.
+/// By how much the pressure rises with every interval that was just late, and falls with every one that was not. The
+/// later, the faster it rises.
 const RISE: f64 = 0.2;
+const MOST_RISE: f64 = 1.0;
 const FALL: f64 = 0.1;
 /// The most of them that is refused for being late where there is only one criticality: whoever serves nobody never
 /// learns that it could.
@@ -141,7 +143,7 @@ impl Pressure {
         }
         let is_late = !self.late.is_zero() && self.least >= self.late;
         let change = match (is_late, self.last_was_late) {
-            (true, true) => RISE,
+            (true, true) => (RISE * self.least.as_secs_f64() / self.late.as_secs_f64()).min(MOST_RISE),
             (true, false) => 0.0,
             (false, _) => -FALL,
         };
@@ -183,8 +185,9 @@ mod tests {
             last
         };
         assert!(seconds(&mut pressure, 60, &[900, 900, 900, 0]) <= 0.0);
-        assert!(seconds(&mut pressure, 2, &[200]) <= 0.2);
+        assert!(seconds(&mut pressure, 2, &[200]) < 0.5);
         assert!(seconds(&mut pressure, 6, &[200]) >= 1.0);
+        assert!(seconds(&mut pressure, 1, &[5_000]) >= 2.0, "the later, the faster");
         assert!(seconds(&mut pressure, 30, &[200]) >= 3.0);
         assert!(seconds(&mut pressure, 41, &[10]) <= 0.0);
         pressure.relimit(Duration::ZERO);

@@ -10,12 +10,15 @@ use crate::tap::entry::{Chosen, Heard};
 use crate::upstream::{Ask, CallTerms, Items, Reply, ReplyBody, Timing, Trace};
 use canon::answer::Fold;
 use canon::wire::{Protocol, Seen};
-use canon::{Event, Fault, FaultKind, Loss, Part, Peek, Response, StopReason};
+use canon::{Event, Fault, FaultKind, Loss, Part, Peek, Response, Side, StopReason};
 use futures_util::StreamExt;
 use ledger::{Mode, Name};
 use policy::{Degraded, Leg};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Whoever is so late itself does not blame others for being slow.
+const LATE: Duration = Duration::from_millis(250);
 
 /// An answer that has really begun.
 pub struct Begun {
@@ -176,6 +179,16 @@ fn terms(run: &Run, ask: &Ask, elsewhere: bool, trace: Trace) -> CallTerms {
     }
 }
 
+/// `fault`, which is our own where time ran out and this process, late by `late`, may have let it: then it says nothing
+/// about the provider.
+fn whose(mut fault: Fault, late: Duration) -> Fault {
+    let timed = matches!(fault.kind, FaultKind::ConnectTimeout | FaultKind::FirstTokenTimeout | FaultKind::Stalled);
+    if timed && late >= LATE {
+        fault.side = Side::Gateway;
+    }
+    fault
+}
+
 pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
     let Order { leg, elsewhere, number, mode } = order;
     let Some(unit) = run.setup.unit(leg.deployment) else { return Tried::NotNow(NotNow::Breaker) };
@@ -206,6 +219,7 @@ pub(super) async fn attempt(run: &Run, ask: &Arc<Ask>, order: Order) -> Tried {
         Ok(reply) => whole_if_wanted(ask, reply, &mut watched).await,
         Err(fault) => Err(fault),
     };
+    let answered = answered.map_err(|fault| whose(fault, run.gateway.load.late()));
     match answered {
         Ok(Reply { body, losses, timing, quota }) => {
             if let Some(quota) = quota {
@@ -258,4 +272,18 @@ async fn collect(mut items: Items, watched: &mut Watched) -> Result<Response, Fa
         watched.hear(&event);
     }
     fold.into_response().ok_or_else(|| Fault::provider(FaultKind::Cut, "the answer ended before it was complete"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_late_itself_blames_nobody_for_being_slow() {
+        let side = |kind, late| whose(Fault::provider(kind, ""), Duration::from_millis(late)).side;
+        for kind in [FaultKind::ConnectTimeout, FaultKind::FirstTokenTimeout, FaultKind::Stalled] {
+            assert_eq!((side(kind, 900), side(kind, 10)), (Side::Gateway, Side::Provider));
+        }
+        assert_eq!(side(FaultKind::Cut, 900), Side::Provider, "time has nothing to do with it");
+    }
 }
