@@ -13,6 +13,7 @@ use ledger::flow::CLIENT_MODES;
 use ledger::{Attempt, Filter, Name, Outcome, Sqlite, Store};
 use policy::Fleet;
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,8 +25,34 @@ const FED: Duration = Duration::from_secs(10);
 /// How much of the time around a drill is looked at, at least and at most, microseconds.
 const AROUND: (i64, i64) = (5_000_000, 600_000_000);
 
+/// Why something of a drill cannot be done, beside what [`Refusal`] says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// There is no such drill.
+    #[error("there is no drill `{0}`; `autarky drill list` tells those there are")]
+    NoSuch(String),
+    /// There was none at all.
+    #[error("there was no drill yet; `autarky drill plan --lose maker:NAME` is a beginning")]
+    NoneYet,
+    /// It is not over.
+    #[error("drill `{0}` is {1}; it is reported when it is over")]
+    NotOver(Name, String),
+    /// It does not run.
+    #[error("drill `{0}` does not run: {1}")]
+    NotRunning(Name, String),
+    /// Two orders at once.
+    #[error("another drill was ordered at the same moment; only one may run: `autarky drill report` tells which")]
+    SameMoment,
+    /// Nobody plays it.
+    #[error("no server took the order up within {0} s: is `autarky serve` running with the same data folder?")]
+    Nobody(u64),
+    /// The server cannot play it.
+    #[error("the server refuses the drill: {0}")]
+    Refused(String),
+}
+
 /// What somebody wants to rehearse.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) target: Node,
     pub(crate) fault: Fault,
@@ -122,11 +149,25 @@ impl Folder {
         match given {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let _ = std::fs::remove_file(self.record_file(&drill.id));
-                bail!(
-                    "another drill was ordered at the same moment; only one may run: `autarky drill report` tells which"
-                )
+                Err(Trouble::SameMoment.into())
             }
             given => given.with_context(|| format!("cannot write `{}`", path.display())),
+        }
+    }
+
+    /// The right to play the order that stands, which one process has at a time and the system takes back when that dies.
+    /// `None`: another one plays.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(crate) fn player(&self) -> anyhow::Result<Option<File>> {
+        let path = self.0.join("player.lock");
+        let cannot = || format!("cannot lock `{}`", path.display());
+        let file = File::create(&path).with_context(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(cannot),
         }
     }
 
@@ -189,7 +230,7 @@ impl Folder {
         let plain = !id.is_empty() && id.bytes().all(|sign| sign.is_ascii_alphanumeric() || sign == b'-');
         let record: Option<Record> = if plain { read(&self.record_file(id))? } else { None };
         let Some(mut record) = record else {
-            bail!("there is no drill `{id}`; `autarky drill list` tells those there are");
+            return Err(Trouble::NoSuch(id.to_owned()).into());
         };
         record.report = read(&self.report_file(id))?;
         Ok(record)

@@ -6,6 +6,7 @@ mod access;
 mod budgets;
 mod config;
 mod console;
+mod drills;
 mod health;
 mod http;
 mod keys;
@@ -42,6 +43,13 @@ const OPERATIONS: &[Route] = &[
     Route::of::<plan::DryRun>(),
     Route::of::<reports::Why>(),
     Route::of::<reports::Exposure>(),
+    Route::of::<drills::List>(),
+    Route::of::<drills::Run>(),
+    Route::of::<drills::Plan>(),
+    Route::of::<drills::Stop>(),
+    Route::of::<drills::Done>(),
+    Route::of::<drills::Report>(),
+    Route::of::<drills::Faults>(),
     Route::of::<config::Check>(),
     Route::of::<config::Reload>(),
 ];

@@ -5,7 +5,7 @@ mod catalog;
 mod check;
 mod completions;
 mod covers;
-mod drill;
+pub(crate) mod drill;
 mod exposure;
 mod health;
 mod house;

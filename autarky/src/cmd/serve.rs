@@ -40,6 +40,9 @@ const FIRST_FEED: Duration = Duration::from_secs(5);
 /// How long the ledger may take to catch up at the end.
 const LAST_FEED: Duration = Duration::from_secs(10);
 
+/// How long the last requests of a drill may take to be counted at the end.
+const LAST_COUNT: Duration = Duration::from_secs(2);
+
 /// SIGTERM and Ctrl-C drain open requests and stop; SIGHUP and changes of the file reload the configuration; SIGUSR2
 /// starts the program anew and hands over to it, without a request lost.
 #[derive(Debug, clap::Args)]
@@ -159,7 +162,7 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     wiring::keys::watch(&gateway, database);
     let reloader = Arc::new(Reloader::new(&gateway, parts, path.clone()));
     reload::watch(&reloader)?;
-    wiring::drills::watch(&gateway, Folder::new(&data));
+    let drills = wiring::drills::watch(&gateway, Folder::new(&data));
     if has_house {
         house.prepare(&gateway.tasks);
     }
@@ -179,6 +182,7 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
 
     listener.serve(Arc::clone(&gateway), door, drain).await;
     gateway.tasks.stop();
+    drop(tokio::time::timeout(LAST_COUNT, drills).await);
     gateway.turns.flush().await;
     house.shutdown().await;
     journal.close();

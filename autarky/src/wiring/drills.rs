@@ -7,8 +7,10 @@ use gateway::clock;
 use gateway::drill::{Break, Drill as Playing, Failing, Terms};
 use gateway::setup::Gateway;
 use insurance::drill::{self, Around, Counts, Drill, End, Level, Played, Record, State, Watch};
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// How often the order is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -17,36 +19,47 @@ const TELL: Duration = Duration::from_secs(1);
 /// How long requests under way may take to end after it.
 const LAST: Duration = Duration::from_secs(120);
 
-/// Plays orders until the gateway stops.
-pub(crate) fn watch(gateway: &Arc<Gateway>, folder: Folder) {
+/// Plays orders until the gateway stops; what is given resolves once the last request of the last drill is counted.
+pub(crate) fn watch(gateway: &Arc<Gateway>, folder: Folder) -> oneshot::Receiver<()> {
     let watched = Arc::clone(gateway);
+    let (ended, end) = oneshot::channel();
     gateway.tasks.spawn(async move {
-        let mut stage = Some(Stage { folder, playing: None, ending: Vec::new() });
-        loop {
-            let stopping = tokio::select! {
+        play(&watched, folder).await;
+        // Nobody waits where the process is about to end anyway.
+        let _ = ended.send(());
+    });
+    end
+}
+
+async fn play(watched: &Arc<Gateway>, folder: Folder) {
+    let mut stage = Some(Stage { folder, playing: None, ending: Vec::new() });
+    let mut stopping = false;
+    loop {
+        if stopping {
+            tokio::time::sleep(EVERY).await;
+        } else {
+            stopping = tokio::select! {
                 () = watched.tasks.stopped() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            // Files may be slow; the gateway's own threads do not wait for them.
-            let (gateway, Some(mut now)) = (Arc::clone(&watched), stage.take()) else { return };
-            let looked = tokio::task::spawn_blocking(move || {
-                if let Err(error) = now.look(&gateway, stopping) {
-                    tracing::error!("drills: {error:#}");
-                }
-                now
-            });
-            match looked.await {
-                Ok(next) => stage = Some(next),
-                Err(error) => {
-                    watched.end_drill();
-                    return tracing::error!(%error, "the player of drills broke");
-                }
+        }
+        // Files may be slow; the gateway's own threads do not wait for them.
+        let (gateway, Some(mut now)) = (Arc::clone(watched), stage.take()) else { return };
+        let looked = tokio::task::spawn_blocking(move || {
+            if let Err(error) = now.look(&gateway, stopping) {
+                tracing::error!("drills: {error:#}");
             }
-            if stopping {
-                return;
+            now
+        });
+        match looked.await {
+            Ok(next) if stopping && next.playing.is_none() && next.ending.is_empty() => return,
+            Ok(next) => stage = Some(next),
+            Err(error) => {
+                watched.end_drill();
+                return tracing::error!(%error, "the player of drills broke");
             }
         }
-    });
+    }
 }
 
 /// A drill that runs here, or whose last requests do.
@@ -59,7 +72,8 @@ struct Play {
 
 struct Stage {
     folder: Folder,
-    playing: Option<Play>,
+    /// The drill that runs here, and the right to play it.
+    playing: Option<(Play, File)>,
     ending: Vec<Play>,
 }
 
@@ -68,9 +82,9 @@ impl Stage {
     fn look(&mut self, gateway: &Gateway, stopping: bool) -> anyhow::Result<()> {
         self.last_requests()?;
         let order = self.folder.current();
-        let Some(mut play) = self.playing.take() else {
+        let Some((mut play, right)) = self.playing.take() else {
             return match order? {
-                Some(order) if !stopping => self.begin(gateway, order),
+                Some(_) if !stopping => self.take_up(gateway),
                 _ => Ok(()),
             };
         };
@@ -97,20 +111,31 @@ impl Stage {
             self.ending.push(play);
             kept?;
             self.folder.withdraw(&id)?;
+            // Not before: whoever has the right next finds no order.
+            drop(right);
             return Ok(());
         }
+        let mut kept = Ok(());
         if play.told.elapsed() >= TELL {
             play.told = Instant::now();
             play.record.counts = counts;
-            let kept = self.folder.keep(&play.record);
-            self.playing = Some(play);
-            return kept;
+            kept = self.folder.keep(&play.record);
         }
-        self.playing = Some(play);
-        Ok(())
+        self.playing = Some((play, right));
+        kept
     }
 
-    fn begin(&mut self, gateway: &Gateway, order: Drill) -> anyhow::Result<()> {
+    /// Takes up the order that stands, unless another server plays it: one that hands over ends it by itself.
+    fn take_up(&mut self, gateway: &Gateway) -> anyhow::Result<()> {
+        let Some(right) = self.folder.player()? else { return Ok(()) };
+        // What was read before may be over by now.
+        match self.folder.current()? {
+            Some(order) => self.begin(gateway, order, right),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, gateway: &Gateway, order: Drill, right: File) -> anyhow::Result<()> {
         let mut record = self.folder.record(&order.id).unwrap_or_else(|_| Record::ordered(order.clone()));
         let refused = if record.state == State::Ordered {
             match terms(&order) {
@@ -133,7 +158,7 @@ impl Stage {
                 );
                 let now = Instant::now();
                 let kept = self.folder.keep(&record);
-                self.playing = Some(Play { record, drill, began: now, told: now });
+                self.playing = Some((Play { record, drill, began: now, told: now }, right));
                 kept
             }
             Err(state) => {

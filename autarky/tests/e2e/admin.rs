@@ -148,6 +148,73 @@ async fn a_reload_is_checked_and_told() {
     assert!(models.to_string().contains("model-two"), "{models}");
 }
 
+#[tokio::test]
+async fn drills_are_ordered_stopped_and_reported_with_the_words_of_the_command() {
+    let one = Provider::start(Script::default()).await.expect("a provider");
+    let two = Provider::start(Script::default()).await.expect("a provider");
+    let legs = leg("one", one.addr(), 0) + &leg("two", two.addr(), 1);
+    let office = Office::start(&format!("{legs}{ANONYMOUS}"));
+    let (key, viewer) = (office.key(&[]).await, office.key(&["--read-only"]).await);
+    let post = async |path: &str, body: Option<Value>| office.ask("POST", path, &key, body).await;
+    let report = async |id: &str| office.ask("GET", &format!("/admin/drills/{id}/report"), &key, None).await;
+    let chat = async |headers: &[(&str, &str)]| {
+        let headers = [headers, &[("content-type", "application/json")]].concat();
+        let body = Bytes::from(chat("auto", &question(1), false).to_string());
+        let answer = office.stage.client().send("POST", CHAT, &headers, body).await.expect("headers");
+        let answer = answer.whole().await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        (answer.header("x-autarky-deployment").to_owned(), answer.header("x-autarky-drill").to_owned())
+    };
+    let order = json!({"lose": "deployment:one", "level": "L3", "window": "10m", "fault": "revoked"});
+
+    assert_eq!(code(&report("last").await), (404, "no_such_drill".into()));
+    assert_eq!(code(&post("/admin/drills/abort", None).await), (409, "drill_not_running".into()));
+    let planned = post("/admin/drills/plan", Some(order.clone())).await.json();
+    assert_eq!((&planned["may_begin"], &planned["drill"]["lost"]), (&json!(true), &json!(["one"])), "{planned}");
+    let nothing = post("/admin/drills/plan", Some(json!({"lose": "maker:nobody"}))).await.json();
+    assert!(nothing["why_not"].to_string().contains("nothing here rests on"), "{nothing}");
+    let refused = office.ask("POST", "/admin/drills", &viewer, Some(order.clone())).await;
+    assert_eq!(code(&refused), (403, "forbidden".into()));
+
+    let begun = post("/admin/drills", Some(order.clone())).await;
+    let record = begun.json();
+    let id = record["drill"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!((begun.status, &record["state"]), (201, &json!("running")), "{record}");
+    for _ in 0..3 {
+        assert_eq!(chat(&[]).await, ("two".to_owned(), id.clone()));
+    }
+    assert_eq!(code(&post("/admin/drills", Some(order)).await), (409, "drill_running".into()));
+    assert_eq!(code(&report(&id).await), (409, "drill_not_over".into()));
+    let aborted = post("/admin/drills/abort", None).await.json();
+    assert_eq!((&aborted["state"], &aborted["counts"]["served"]), (&json!("aborted"), &json!(3)), "{aborted}");
+    assert_eq!(chat(&[]).await, ("one".to_owned(), String::new()), "at once");
+    let told = report("last").await.json();
+    let live = &told["record"]["report"]["live"];
+    assert_eq!((&live["total"]["served"], &live["agrees"]), (&json!(3), &json!(true)), "{told:#}");
+
+    // A replay: who orders it sends what it is to see.
+    let mut order = json!({"lose": "deployment:one", "level": "L1"});
+    assert_eq!(code(&post("/admin/drills", Some(order.clone())).await), (422, "no_such_drill_possible".into()));
+    order["spend"] = json!(1);
+    let begun = post("/admin/drills", Some(order)).await.json();
+    let replay = begun["drill"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(chat(&[]).await.0, "one", "nobody else is part of it");
+    assert_eq!(chat(&[("x-autarky-drill", &replay)]).await, ("two".to_owned(), replay.clone()));
+    let done = post(&format!("/admin/drills/{replay}/done"), None).await.json();
+    assert_eq!((&done["state"], &done["counts"]["offered"]), (&json!("ended"), &json!(1)), "{done}");
+    assert_eq!(code(&post(&format!("/admin/drills/{replay}/done"), None).await), (409, "drill_not_running".into()));
+    assert_eq!(report(&replay).await.json()["record"]["report"]["live"]["total"]["served"], 1);
+
+    let list = office.ask("GET", "/admin/drills", &viewer, None).await.json();
+    let said: Value = serde_json::from_str(&office.stage.say(&["drill", "list", "--format", "json"])).expect("json");
+    assert_eq!((list["drills"].as_array().map(Vec::len), &list["drills"]), (Some(2), &said));
+    let faults = office.ask("GET", "/admin/drills/faults", &viewer, None).await.json();
+    assert_eq!(faults["faults"][0]["name"], "refused");
+}
+
+/// The operations that may end the key that they are asked with.
+const ENDING: [&str; 2] = ["revoke_key", "rotate_key"];
+
 /// Everything that schemathesis looks at but one thing: what is well-formed may still name a product that there is not.
 const CHECKS: [&str; 4] = ["--checks", "all", "--exclude-checks", "positive_data_acceptance"];
 
@@ -159,7 +226,8 @@ async fn schemathesis_finds_nothing() {
         return;
     };
     let provider = Provider::start(Script::default()).await.expect("a provider");
-    let legs = leg("one", provider.addr(), 0) + &leg("two", provider.addr(), 1);
+    // One of a maker that the document's examples name.
+    let legs = leg("one", provider.addr(), 0) + "maker = \"openai\"\n" + &leg("two", provider.addr(), 1);
     let office = Office::start(&format!("{legs}[product.copilot]\n{ANONYMOUS}"));
     let key = office.key(&[]).await;
     let folder = office.stage.folder.path().to_owned();
@@ -173,12 +241,17 @@ async fn schemathesis_finds_nothing() {
         "--seed=1".to_owned(),
         "--no-color".to_owned(),
     ];
-    let mut command = Command::new(python);
-    command.current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1").args(arguments).args(CHECKS);
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("not broken").expect("it runs");
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let log = office.stage.process.errors();
-    assert!(output.status.success() && said.contains("generated"), "{said}{errors}");
-    assert!(!log.contains("panicked") && !log.contains("an operation of the admin API broke"), "{log}");
-    println!("{}", said.lines().find(|line| line.contains("generated,")).unwrap_or_default());
+    // What ends keys comes last: it ends the one that it asks with.
+    for (which, whole) in [("--exclude-operation-id", true), ("--include-operation-id", false)] {
+        let mut command = Command::new(&python);
+        command.current_dir(&folder).env("PYTHONDONTWRITEBYTECODE", "1").args(&arguments).args(CHECKS);
+        command.args(ENDING.iter().flat_map(|name| [which, *name]));
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("not broken").expect("it runs");
+        let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let log = office.stage.process.errors();
+        assert!(output.status.success() && said.contains("generated"), "{said}{errors}");
+        assert!(!whole || !said.contains("Authentication failed"), "nobody came in: {said}");
+        assert!(!log.contains("panicked") && !log.contains("an operation of the admin API broke"), "{log}");
+        println!("{}", said.lines().find(|line| line.contains("generated,")).unwrap_or_default());
+    }
 }

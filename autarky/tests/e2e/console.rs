@@ -43,6 +43,7 @@ async fn what_people_look_at_is_what_the_api_says() {
         ("/console/requests?outcome=ok", request),
         (why.as_str(), "Whom the plan looked at"),
         ("/console/keys", "A new key"),
+        ("/console/drills", "A new one"),
         ("/console/exposure", "Who our products depend on"),
         ("/console/whatif", "Best policy per scenario"),
     ] {
@@ -77,4 +78,29 @@ async fn what_people_look_at_is_what_the_api_says() {
     let viewer = basic(&office.key(&["--read-only"]).await);
     let (refused, _) = look(&office, "/console/keys", &[("authorization", &viewer), from], Some(form)).await;
     assert_eq!(refused.status, 403, "for looking only");
+}
+
+#[tokio::test]
+async fn a_drill_is_planned_run_stopped_and_read_by_people() {
+    let provider = Provider::start(Script::default()).await.expect("a provider");
+    let legs = leg("one", provider.addr(), 0) + &leg("two", provider.addr(), 1);
+    let office = Office::start(&format!("{legs}[product.copilot]\n{ANONYMOUS}"));
+    let key = basic(&office.key(&[]).await);
+    let headers = [("authorization", key.as_str()), ("sec-fetch-site", "same-origin")];
+    let form = "lose=deployment%3Aone&level=L3&window=10m&fault=revoked&products=&share=1&spend=";
+    let (refused, html) = look(&office, "/console/drills/plan", &headers, Some("lose=maker%3A%3Cb%3E&share=1")).await;
+    assert!(refused.status == 200 && html.contains("nothing here rests on") && !html.contains("<b>`"), "{html}");
+    assert!(!html.contains("action=\"/console/drills/run\""), "what may not begin has no button");
+    let (_, html) = look(&office, "/console/drills/plan", &headers, Some(form)).await;
+    assert!(html.contains("it may begin") && html.contains("name=\"fault\" value=\"revoked\""), "{html}");
+    let (_, html) = look(&office, "/console/drills/run", &headers, Some(form)).await;
+    assert!(html.contains("Now: loss of deployment:one (revoked), L3") && html.contains("Stop it now"), "{html}");
+    let asked = office.stage.client().post(CHAT, "", &chat("auto", &question(1), false)).await.expect("an answer");
+    assert_eq!(asked.header("x-autarky-deployment"), "two");
+    let (_, html) = look(&office, "/console/drills/abort", &headers, Some("")).await;
+    assert!(html.contains("aborted: a person stopped it") && html.contains("A new one"), "{html}");
+    let link = html.split_once("href=\"/console/drills/report?id=").and_then(|(_, rest)| rest.split_once('"'));
+    let page = format!("/console/drills/report?id={}", link.expect("a link").0);
+    let (answer, html) = look(&office, &page, &headers, None).await;
+    assert!(answer.status == 200 && html.contains("class=\"timeline\"") && html.contains("Not tested"), "{html}");
 }

@@ -68,7 +68,7 @@ pub(crate) fn load(
     tasks: usize,
     shot: impl Fn(u64) -> Shot + Send + Sync + 'static,
 ) -> Load {
-    Load { addr: stage.addr, tasks, requests, limit: PATIENCE, shot: Arc::new(shot) }
+    Load { addr: stage.addr, tasks, requests, gap: None, limit: PATIENCE, shot: Arc::new(shot) }
 }
 
 /// The answer that every upstream gives: calls where tools are offered, words elsewhere.

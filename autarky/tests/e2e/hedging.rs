@@ -67,7 +67,7 @@ async fn hedges_halve_the_slowest_waits_for_few_calls_more() {
     let all = LEARNING + requests(REQUESTS);
     let asks = |stage: &Stage| {
         let shot = |number| asked("openai-chat", "auto", &question(number), true, Wanted::Words);
-        run(Load { addr: stage.addr, tasks: 8, requests: all, limit: PATIENCE, shot: Arc::new(shot) })
+        run(Load { addr: stage.addr, tasks: 8, requests: all, gap: None, limit: PATIENCE, shot: Arc::new(shot) })
     };
     let (hedged, plain) = tokio::join!(asks(&with), asks(&without));
     assert!(hedged.iter().chain(&plain).all(|one| one.right), "everybody is answered");

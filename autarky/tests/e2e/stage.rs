@@ -220,7 +220,7 @@ pub(crate) fn shot(number: u64, stream: bool) -> Shot {
 
 /// A load of `requests` by 16 at once.
 pub(crate) fn load(addr: SocketAddr, requests: u64, shot: impl Fn(u64) -> Shot + Send + Sync + 'static) -> Load {
-    Load { addr, tasks: 16, requests, limit: PATIENCE, shot: Arc::new(shot) }
+    Load { addr, tasks: 16, requests, gap: None, limit: PATIENCE, shot: Arc::new(shot) }
 }
 
 /// The request's id, as its client was told.

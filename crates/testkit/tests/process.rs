@@ -25,7 +25,7 @@ fn shot(number: u64, stream: bool, leave_after: Option<u64>) -> Shot {
 }
 
 fn load(addr: std::net::SocketAddr, requests: u64, shot: impl Fn(u64) -> Shot + Send + Sync + 'static) -> Load {
-    Load { addr, tasks: 16, requests, limit: Duration::from_secs(20), shot: Arc::new(shot) }
+    Load { addr, tasks: 16, requests, gap: None, limit: Duration::from_secs(20), shot: Arc::new(shot) }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! script, without anything from elsewhere. A page asks operations by name and draws what they say: it knows nothing
 //! that the API does not tell. One file per page, and a line in `PAGES`; what changes something is a line in `FORMS`.
 
+mod drills;
 mod keys;
 mod overview;
 mod paper;
@@ -35,12 +36,27 @@ struct Page {
 }
 
 /// Every page, in the order of the line.
-const PAGES: &[Page] =
-    &[overview::PAGE, products::PAGE, requests::PAGE, requests::WHY, keys::PAGE, reports::EXPOSURE, reports::SCENARIOS];
+const PAGES: &[Page] = &[
+    overview::PAGE,
+    products::PAGE,
+    requests::PAGE,
+    requests::WHY,
+    keys::PAGE,
+    drills::PAGE,
+    drills::REPORT,
+    reports::EXPOSURE,
+    reports::SCENARIOS,
+];
 
 /// What a form does, by its path.
-const FORMS: &[(&str, Draw)] =
-    &[("/console/keys", keys::create), ("/console/keys/revoke", keys::revoke), ("/console/keys/rotate", keys::rotate)];
+const FORMS: &[(&str, Draw)] = &[
+    ("/console/keys", keys::create),
+    ("/console/keys/revoke", keys::revoke),
+    ("/console/keys/rotate", keys::rotate),
+    ("/console/drills/plan", drills::plan),
+    ("/console/drills/run", drills::run),
+    ("/console/drills/abort", drills::abort),
+];
 
 /// Whether the console has something to say about `path`.
 pub(super) fn has(path: &str) -> bool {

@@ -3,17 +3,17 @@
 
 mod play;
 mod replay;
+mod scene;
+
+use scene::Reported;
+pub(crate) use scene::Scene;
 
 use super::output::{self, Format, ReportFormat};
-use super::register::{self, Files};
-use super::window::{self, Since, Window};
-use crate::config::Checked;
-use crate::drills::{self, Asked, Folder};
-use crate::wiring;
-use anyhow::{Context, bail};
-use gateway::clock;
-use insurance::drill::{Abort, Drill, Fault, KINDS, Level, Record, Report, State, Verdict, compare, paper};
-use insurance::{Node, Register, render};
+use super::register::Files;
+use super::window::{self, Since};
+use crate::drills::{Asked, Trouble};
+use insurance::drill::{Abort, Fault, KINDS, Level, State, Verdict};
+use insurance::{Node, render};
 use ledger::Name;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ enum What {
         order: Order,
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        format: ReportFormat,
     },
     /// Run a drill, and report it. Exit code 1: what was expected did not hold.
     Run {
@@ -122,7 +122,7 @@ struct Order {
 }
 
 /// Reads `30s`, `2m` or `1h`.
-fn window_of(text: &str) -> Result<Duration, String> {
+pub(crate) fn window_of(text: &str) -> Result<Duration, String> {
     let unit = match text.chars().last() {
         Some('s') => 1,
         Some('m') => 60,
@@ -153,33 +153,6 @@ impl Order {
             },
         }
     }
-
-    /// The loss on paper.
-    fn on_paper(&self, drill: &Drill) -> anyhow::Result<Report> {
-        let window = Window::read(&self.files, self.since, register::today())?;
-        let mut report = paper(drill, &window.inputs(), &window.checked.fleet, &window.evidence)?;
-        report.notes.extend(window.notes.iter().cloned());
-        Ok(report)
-    }
-}
-
-/// What every subcommand needs.
-struct Scene {
-    checked: Checked,
-    register: Register,
-    folder: Folder,
-}
-
-impl Scene {
-    fn read(files: &Files) -> anyhow::Result<Self> {
-        let (checked, register) = register::read(files)?;
-        let folder = Folder::new(&wiring::data_folder(&checked.server));
-        Ok(Self { checked, register, folder })
-    }
-
-    fn covers(&self) -> anyhow::Result<Vec<insurance::Cover>> {
-        Ok(wiring::evidence::read(&wiring::data_folder(&self.checked.server))?.covers)
-    }
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -196,71 +169,29 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn plan(order: &Order, format: Format) -> anyhow::Result<ExitCode> {
-    let scene = Scene::read(&order.files)?;
-    let drill = drills::order(order.asked(), &scene.checked.fleet, &scene.register)?;
-    let refusal = scene.folder.may_begin(&drill, &scene.checked.fleet)?.err();
-    let on_paper = if drill.lost.is_empty() { None } else { Some(order.on_paper(&drill)?) };
+fn plan(order: &Order, format: ReportFormat) -> anyhow::Result<ExitCode> {
+    let planned = Scene::read(&order.files)?.plan(order.asked(), order.since)?;
+    let refusal = planned.refusal.as_ref().map(ToString::to_string);
+    let (drill, why_not, on_paper) = (&planned.drill, refusal.as_deref(), planned.on_paper.as_ref());
     output::line(match format {
-        Format::Text => render::plan_text(&drill, refusal.as_ref(), on_paper.as_ref()),
-        Format::Json => serde_json::to_string_pretty(&serde_json::json!({
-            "drill": drill,
-            "may_begin": refusal.is_none(),
-            "why_not": refusal.as_ref().map(ToString::to_string),
-            "on_paper": on_paper,
-        }))?,
+        ReportFormat::Text => render::plan_text(drill, why_not, on_paper),
+        ReportFormat::Json => serde_json::to_string_pretty(&planned.json())?,
+        ReportFormat::Html => render::plan_html(drill, why_not, on_paper),
     });
     Ok(if refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A drill that sent nothing, as it is kept.
-fn keep_paper(folder: &Folder, drill: Drill, report: Report) -> anyhow::Result<Record> {
-    let now = clock::unix_micros();
-    let record = Record {
-        state: State::Ended,
-        began: Some(drill.ordered),
-        ended: Some(now),
-        report: Some(report),
-        ..Record::ordered(drill)
-    };
-    folder.keep(&record)?;
-    if let Some(report) = &record.report {
-        folder.keep_report(&record.drill.id, report)?;
-    }
-    Ok(record)
-}
-
 fn report(id: Option<&str>, files: &Files, format: ReportFormat) -> anyhow::Result<ExitCode> {
-    let scene = Scene::read(files)?;
-    let record = match id {
-        Some(id) => scene.folder.record(id)?,
-        None => {
-            let newest = scene.folder.records()?.into_iter().next();
-            newest.context("there was no drill yet; `autarky drill plan --lose maker:NAME` is a beginning")?
-        }
-    };
-    if !record.state.is_over() {
-        bail!("drill `{}` is {}; it is reported when it is over", record.drill.id, render::standing(&record.state));
-    }
-    told(&scene, record, format)
+    told(&Scene::read(files)?.report(id)?, format)
 }
 
-/// Prints the report of a drill that is over, made now if nobody has made it.
-fn told(scene: &Scene, mut record: Record, format: ReportFormat) -> anyhow::Result<ExitCode> {
-    if record.report.is_none() && record.began.is_some() {
-        record.report = Some(drills::report(&scene.folder, &record, &scene.checked, &scene.covers()?)?);
-    }
-    let others = scene.folder.records()?;
-    let compared = compare(&record, &others);
-    let last = compared.as_ref().map(|(last, changes)| (*last, changes.as_slice()));
+/// Prints the report of a drill.
+fn told(reported: &Reported, format: ReportFormat) -> anyhow::Result<ExitCode> {
+    let (record, last) = (&reported.record, reported.last());
     output::line(match format {
-        ReportFormat::Text => render::drill_text(&record, last),
-        ReportFormat::Json => serde_json::to_string_pretty(&serde_json::json!({
-            "record": record,
-            "compared_with": last.map(|(last, _)| &last.drill.id),
-            "changes": last.map(|(_, changes)| changes),
-        }))?,
-        ReportFormat::Html => render::drill_html(&record, last),
+        ReportFormat::Text => render::drill_text(record, last),
+        ReportFormat::Json => serde_json::to_string_pretty(&reported.json())?,
+        ReportFormat::Html => render::drill_html(record, last),
     });
     let broken = record.report.as_ref().is_some_and(|report| report.verdict == Verdict::Broken);
     let failed = broken || !matches!(record.state, State::Ended);
@@ -268,11 +199,11 @@ fn told(scene: &Scene, mut record: Record, format: ReportFormat) -> anyhow::Resu
 }
 
 fn list(files: &Files, format: Format) -> anyhow::Result<ExitCode> {
-    let records = Scene::read(files)?.folder.records()?;
+    let records = Scene::read(files)?.records()?;
     match format {
         Format::Json => output::line(serde_json::to_string_pretty(&records)?),
         Format::Text if records.is_empty() => {
-            output::note("there was no drill yet; `autarky drill plan --lose maker:NAME` is a beginning");
+            output::note(Trouble::NoneYet);
         }
         Format::Text => output::line(render::drills_text(&records)),
     }
@@ -295,4 +226,16 @@ fn faults(format: Format) {
 /// A file's path for an error.
 fn shown(path: &std::path::Path) -> String {
     PathBuf::from(path).display().to_string()
+}
+
+/// What the command asks for with `words`, for the admin API's test that it asks for the same.
+#[cfg(test)]
+pub(crate) fn asked(words: &[&str]) -> (Asked, Since) {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        order: Order,
+    }
+    let line: Line = clap::Parser::parse_from(std::iter::once(&"drill").chain(words));
+    (line.order.asked(), line.order.since)
 }

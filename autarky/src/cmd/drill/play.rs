@@ -1,19 +1,15 @@
 //! Ordering a drill, following it until it is over, stopping it.
 
-use super::{Order, ReportFormat, Scene, keep_paper, replay, told};
+use super::scene::{LOOK, SERVER, Scene};
+use super::{Order, ReportFormat, replay, told};
 use crate::cmd::output;
 use crate::cmd::register::Files;
-use crate::drills;
 use anyhow::bail;
-use insurance::drill::{Drill, End, Level, Record, Refusal, State};
+use insurance::drill::{Drill, Level, Record};
 use insurance::render;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to take an order up, or back.
-const SERVER: Duration = Duration::from_secs(3);
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(50);
 /// How long requests under way may take to end once the drill is over.
 const LAST: Duration = Duration::from_secs(30);
 /// How long after the end it is watched whether the lost are asked again.
@@ -21,60 +17,31 @@ const AFTER: Duration = Duration::from_secs(2);
 
 pub(super) fn run(order: &Order, source: &replay::Source, format: ReportFormat) -> anyhow::Result<ExitCode> {
     let scene = Scene::read(&order.files)?;
-    let drill = drills::order(order.asked(), &scene.checked.fleet, &scene.register)?;
-    scene.folder.may_begin(&drill, &scene.checked.fleet)??;
+    let drill = scene.order(order.asked())?;
+    scene.permit(&drill)?;
     let record = match drill.level {
-        Level::L0 => {
-            let report = order.on_paper(&drill)?;
-            keep_paper(&scene.folder, drill, report)?
-        }
+        Level::L0 => scene.begin(drill, order.since)?,
         Level::L1 => match source.outcomes(&scene, &drill)? {
-            Some(report) => keep_paper(&scene.folder, drill, report)?,
+            Some(report) => scene.keep_paper(drill, report)?,
             None => {
-                if drill.abort.usd.is_none() {
-                    return Err(Refusal::NoCap.into());
-                }
                 let captured = source.captured()?;
-                let begun = begin(&scene, &drill)?;
-                let sent = replay::send(&scene, source, &begun.drill, captured);
-                scene.folder.done(&drill.id)?;
+                let begun = scene.begin(drill, order.since)?.drill;
+                let sent = replay::send(&scene, source, &begun, captured);
+                scene.folder.done(&begun.id)?;
                 output::note(sent?);
-                over(&scene, &drill)?
+                over(&scene, &begun)?
             }
         },
         Level::L2 | Level::L3 => {
-            begin(&scene, &drill)?;
+            let begun = scene.begin(drill, order.since)?.drill;
             output::note(format!(
                 "drill {} runs for {} s; `autarky drill abort` stops it; it ends by itself, whatever becomes of this command",
-                drill.id, drill.window_s
+                begun.id, begun.window_s
             ));
-            over(&scene, &drill)?
+            over(&scene, &begun)?
         }
     };
-    told(&scene, record, format)
-}
-
-/// Gives the order and waits until the server has begun.
-fn begin(scene: &Scene, drill: &Drill) -> anyhow::Result<Record> {
-    scene.folder.give(drill)?;
-    let until = Instant::now() + SERVER;
-    loop {
-        let record = scene.folder.record(&drill.id)?;
-        match &record.state {
-            State::Ordered if Instant::now() > until => {
-                scene.folder.withdraw(&drill.id)?;
-                let state = State::Refused("no server took it up".to_owned());
-                scene.folder.keep(&Record { state, ..record })?;
-                bail!(
-                    "no server took the order up within {} s: is `autarky serve` running with the same data folder?",
-                    SERVER.as_secs()
-                );
-            }
-            State::Ordered => std::thread::sleep(LOOK),
-            State::Refused(why) => bail!("the server refuses the drill: {why}"),
-            _ => return Ok(record),
-        }
-    }
+    told(&scene.reported(record)?, format)
 }
 
 /// Waits until the drill is over, and its requests with it.
@@ -119,30 +86,14 @@ fn over(scene: &Scene, drill: &Drill) -> anyhow::Result<Record> {
 }
 
 pub(super) fn abort(files: &Files) -> anyhow::Result<ExitCode> {
-    let scene = Scene::read(files)?;
-    let Some(drill) = scene.folder.current()? else {
+    let Some((record, took)) = Scene::read(files)?.abort()? else {
         bail!("no drill is ordered or runs; `autarky drill list` tells of those that did");
     };
-    let began = Instant::now();
-    scene.folder.withdraw(&drill.id)?;
-    loop {
-        let record = scene.folder.record(&drill.id)?;
-        if record.state.is_over() {
-            output::line(format!(
-                "drill {} is over after {} ms: {}; `autarky drill report {}` tells what it showed",
-                drill.id,
-                began.elapsed().as_millis(),
-                render::standing(&record.state),
-                drill.id
-            ));
-            return Ok(ExitCode::SUCCESS);
-        }
-        if began.elapsed() > SERVER {
-            // Nobody plays it: whoever did is gone, and everyone is asked as usual.
-            scene.folder.keep(&Record { state: State::Aborted(End::Person.to_string()), ..record })?;
-            output::line(format!("drill {} is taken back; no server was playing it", drill.id));
-            return Ok(ExitCode::SUCCESS);
-        }
-        std::thread::sleep(LOOK);
-    }
+    let id = &record.drill.id;
+    output::line(format!(
+        "drill {id} is over after {} ms: {}; `autarky drill report {id}` tells what it showed",
+        took.as_millis(),
+        render::standing(&record.state),
+    ));
+    Ok(ExitCode::SUCCESS)
 }

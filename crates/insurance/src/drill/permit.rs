@@ -57,6 +57,9 @@ pub enum Refusal {
     /// A window that cannot be.
     #[error("a window of {0} s cannot be: a live drill lasts from 1 s to {LONGEST} s, such as `--window 2m`")]
     Window(u64),
+    /// A rule to stop that cannot be.
+    #[error("`{0} {1}` cannot be: write a {2}")]
+    Stop(&'static str, f64, &'static str),
     /// A replay that may cost anything.
     #[error("a replay sends requests that cost money: say how much with `--spend 0.50` (US dollars)")]
     NoCap,
@@ -89,6 +92,10 @@ pub fn may_begin(
     past: &[Past<'_>],
     now: i64,
 ) -> Result<(), Refusal> {
+    if !(drill.share > 0.0 && drill.share <= 1.0) {
+        return Err(Refusal::Share(drill.share));
+    }
+    stops(drill)?;
     if drill.lost.is_empty() {
         return Err(Refusal::Nothing(drill.target.to_string()));
     }
@@ -100,9 +107,6 @@ pub fn may_begin(
     }
     if drill.level > Level::L0 && drill.fault.played().is_none() {
         return Err(Refusal::OnPaperOnly(drill.fault.kind.name));
-    }
-    if !(drill.share > 0.0 && drill.share <= 1.0) {
-        return Err(Refusal::Share(drill.share));
     }
     let whole = drill.share >= 1.0;
     match drill.level {
@@ -125,6 +129,20 @@ pub fn may_begin(
         }
     }
     Ok(())
+}
+
+/// Its rules to stop must be such that can be.
+fn stops(drill: &Drill) -> Result<(), Refusal> {
+    let abort = &drill.abort;
+    for (name, share) in [("--abort-failed", abort.failed), ("--abort-below-floor", abort.below_floor)] {
+        if let Some(share) = share.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(Refusal::Stop(name, share, "share from 0 to 1, such as 0.05"));
+        }
+    }
+    match abort.usd.filter(|usd| !(*usd >= 0.0 && usd.is_finite())) {
+        Some(usd) => Err(Refusal::Stop("--spend", usd, "sum in US dollars, such as 0.50")),
+        None => Ok(()),
+    }
 }
 
 /// Every level below must have held. On paper and in a replay the fault makes no difference; live it does.
@@ -197,6 +215,10 @@ pub(super) mod tests {
         assert_eq!(refused(&Drill { level: Level::L2, products: vec!["product".into()], ..drill() }), None);
         assert_eq!(refused(&Drill { share: 0.0, ..drill() }), Some(Refusal::Share(0.0)));
         assert_eq!(refused(&Drill { window_s: 0, ..drill() }), Some(Refusal::Window(0)));
+        let stop = |abort| refused(&Drill { abort, ..drill() }).map(|refusal| refusal.to_string());
+        let failed = stop(Abort { failed: Some(5.0), ..Abort::default() }).unwrap();
+        assert_eq!(failed, "`--abort-failed 5` cannot be: write a share from 0 to 1, such as 0.05");
+        assert!(stop(Abort { usd: Some(-1.0), ..Abort::default() }).unwrap().contains("`--spend -1`"));
         let price = Drill { fault: "price".parse().unwrap(), ..drill() };
         assert!(refused(&price).unwrap().to_string().contains("`--level L0`"));
         assert_eq!(refused(&Drill { level: Level::L0, ..price }), None);

@@ -4,9 +4,7 @@ use super::html::{end, note, page, safe, table};
 use super::timeline::timeline;
 use super::{UNKNOWN, aligned, count, money, percent, tokens};
 use crate::drill::moment;
-use crate::drill::{
-    Change, Drill, Latency, Level, Live, Paper, Quality, Record, Refusal, Replayed, Report, State, Tally,
-};
+use crate::drill::{Change, Drill, Latency, Level, Live, Paper, Quality, Record, Replayed, Report, State, Tally};
 use ledger::record::Name;
 use policy::Wall;
 use std::fmt::Write;
@@ -438,35 +436,55 @@ fn cards(page: &mut String, report: &Report) {
     page.push_str("</div>");
 }
 
-/// What a drill would do and whether it may begin, for a terminal.
-#[must_use]
-pub fn plan_text(drill: &Drill, refusal: Option<&Refusal>, on_paper: Option<&Report>) -> String {
-    let mut text = format!(
-        "plan of a drill: loss of {} ({}), {}, {}",
-        drill.target,
-        drill.fault,
-        drill.level,
-        drill.level.about()
-    );
-    text.push_str(&match refusal {
-        Some(refusal) => format!("\nit may not begin: {refusal}"),
-        None => "\nit may begin: the same words after `autarky drill run`".to_owned(),
-    });
-    order(drill).text(&mut text);
+/// Whether it may begin, in words; `why_not`: why it may not.
+fn permission(why_not: Option<&str>) -> String {
+    match why_not {
+        Some(why) => format!("it may not begin: {why}"),
+        None => "it may begin: the same words after `autarky drill run`".to_owned(),
+    }
+}
+
+/// What a drill would do.
+fn plan(drill: &Drill, on_paper: Option<&Report>) -> Vec<Block> {
     let hopes = drill.hopes.iter().map(|hope| {
         let mut parts = vec![format!("at least {} answered", percent(Some(hope.served)))];
         parts.extend(hope.first_token_ms_p95.map(|most| format!("95 % of first tokens within {most} ms")));
         parts.extend(hope.floor.then(|| "no answer below the quality floor".to_owned()));
         vec![hope.product.to_string(), parts.join(", ")]
     });
-    Block::list("What is expected", "the products' own rules", hopes.collect()).text(&mut text);
-    if let Some(report) = on_paper {
-        blocks(report).iter().skip(1).for_each(|block| block.text(&mut text));
-        for line in &report.notes {
-            let _ = write!(text, "\nnote: {line}");
-        }
+    let mut all = vec![order(drill), Block::list("What is expected", "the products' own rules", hopes.collect())];
+    all.extend(on_paper.into_iter().flat_map(|report| blocks(report).into_iter().skip(1)));
+    all
+}
+
+/// What a drill would do and whether it may begin, for a terminal; `why_not`: why it may not.
+#[must_use]
+pub fn plan_text(drill: &Drill, why_not: Option<&str>, on_paper: Option<&Report>) -> String {
+    let mut text = format!(
+        "plan of a drill: loss of {} ({}), {}, {}\n{}",
+        drill.target,
+        drill.fault,
+        drill.level,
+        drill.level.about(),
+        permission(why_not)
+    );
+    plan(drill, on_paper).iter().for_each(|block| block.text(&mut text));
+    for line in on_paper.iter().flat_map(|report| &report.notes) {
+        let _ = write!(text, "\nnote: {line}");
     }
     text
+}
+
+/// The same as a page.
+#[must_use]
+pub fn plan_html(drill: &Drill, why_not: Option<&str>, on_paper: Option<&Report>) -> String {
+    page(&format!("Plan of a drill: loss of {}", drill.target), |page| {
+        let _ = write!(page, "<h1>Plan of a drill: loss of {}</h1>", safe(&drill.target.to_string()));
+        let mark = if why_not.is_some() { "bad" } else { "good" };
+        let _ = write!(page, "<p class=\"{mark}\">{}</p>", safe(&permission(why_not)));
+        plan(drill, on_paper).iter().for_each(|block| block.html(page));
+        on_paper.iter().flat_map(|report| &report.notes).for_each(|line| note(page, line));
+    })
 }
 
 /// Drills in one line each, the newest first.

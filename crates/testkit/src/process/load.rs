@@ -63,6 +63,9 @@ pub struct Load {
     pub tasks: usize,
     /// Requests in all.
     pub requests: u64,
+    /// Time between the beginnings of two; `None`: a task begins one when its last one has ended. With it, whoever is
+    /// slow to answer does not make the load smaller, as long as there are tasks enough.
+    pub gap: Option<Duration>,
     /// The longest a request may take.
     pub limit: Duration,
     /// Makes request number n.
@@ -94,6 +97,8 @@ pub struct Told {
     pub right: bool,
     /// Why it is not whole.
     pub error: Option<String>,
+    /// When it was sent, microseconds since the load began.
+    pub sent_us: u64,
     /// Microseconds to the first byte of the body.
     pub first_us: Option<u64>,
     /// Microseconds to the end.
@@ -143,20 +148,29 @@ impl Tally {
     }
 }
 
+/// How many requests per second were sent.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+pub fn rate(told: &[Told]) -> f64 {
+    let last = told.iter().map(|one| one.sent_us).max().unwrap_or(0);
+    told.len().saturating_sub(1) as f64 / (last.max(1) as f64 / 1e6)
+}
+
 /// Sends the load and waits for every answer; in order of number.
 pub async fn run(load: Load) -> Vec<Told> {
     let load = Arc::new(load);
     let next = Arc::new(AtomicU64::new(0));
+    let start = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..load.tasks {
-        tasks.spawn(shoot_all(Arc::clone(&load), Arc::clone(&next)));
+        tasks.spawn(shoot_all(Arc::clone(&load), Arc::clone(&next), start));
     }
     let mut all: Vec<Told> = tasks.join_all().await.into_iter().flatten().collect();
     all.sort_by_key(|told| told.number);
     all
 }
 
-async fn shoot_all(load: Arc<Load>, next: Arc<AtomicU64>) -> Vec<Told> {
+async fn shoot_all(load: Arc<Load>, next: Arc<AtomicU64>, start: Instant) -> Vec<Told> {
     let mut client = Client::new(load.addr);
     let mut out = Vec::new();
     loop {
@@ -164,9 +178,13 @@ async fn shoot_all(load: Arc<Load>, next: Arc<AtomicU64>) -> Vec<Told> {
         if number >= load.requests {
             return out;
         }
+        if let Some(gap) = load.gap {
+            let turn = gap.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
+            tokio::time::sleep_until((start + turn).into()).await;
+        }
         let shot = (load.shot)(number);
         let began = Instant::now();
-        let mut told = Told { number, stream: shot.stream, ..Told::default() };
+        let mut told = Told { number, stream: shot.stream, sent_us: micros(start), ..Told::default() };
         let whole = tokio::time::timeout(load.limit, shoot(&mut client, &shot, began, &mut told)).await;
         if whole.is_err() {
             told.error = Some(format!("no end within {:?}", load.limit));

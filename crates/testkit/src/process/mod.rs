@@ -7,7 +7,7 @@ mod load;
 mod usage;
 
 pub use client::{Answer, Client, ClientError, Streaming};
-pub use load::{Load, Shot, Tally, Told, run};
+pub use load::{Load, Shot, Tally, Told, rate, run};
 pub use usage::{Usage, usage};
 
 use std::ffi::OsStr;
