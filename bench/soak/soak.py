@@ -239,10 +239,12 @@ def slope(samples, what, from_s):
 
 def settled(database):
     """Waits until the feeder has caught up; the rows by product and outcome."""
-    query = "SELECT product, deployment, dialect, mode, outcome, count(*) FROM attempts GROUP BY 1, 2, 3, 4, 5"
+    columns = "product, deployment, dialect, mode, outcome"
     before = None
     for _ in range(240):
-        rows = database.execute(query).fetchall()
+        days = [day for (day,) in database.execute("SELECT day FROM days")]
+        parts = " UNION ALL ".join(f"SELECT {columns} FROM attempts_{day}" for day in days)
+        rows = database.execute(f"SELECT {columns}, count(*) FROM ({parts}) GROUP BY {columns}").fetchall() if days else []
         if rows == before and not any(row[4] == "open" for row in rows):
             return rows
         before = rows

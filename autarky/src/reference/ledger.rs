@@ -6,9 +6,10 @@ use ledger::record::COLUMNS;
 use ledger::{Kind, Mode, Outcome, Portability, UsageSource};
 
 const ABOUT: &str = "\
-One row per attempt, in the table `attempts` of `ledger.db` in the data folder, and before that as a line of JSON in the
-journal beside it: the line is on disk before the answer's last byte leaves, the database follows within a second. What
-nobody knows is null and never 0. There is no content in it. `autarky why REQUEST` tells one request's rows.";
+One row per attempt, in `ledger.db` in the data folder, and before that as an entry of the journal beside it: the entry
+is on disk before the answer's last byte leaves, the database follows within a second. There the view `attempts_DAY` has
+the rows of requests that came on that day (days since 1970, UTC; `days` lists them); `autarky ledger query` reads all of
+them. What nobody knows is null and never 0. There is no content in it. `autarky why REQUEST` tells one request's rows.";
 
 /// The page.
 pub(super) fn page() -> String {
@@ -27,7 +28,8 @@ pub(super) fn page() -> String {
         .collect();
     page.table(["field", "in telemetry", "type", "meaning"], &rows);
     page.paragraph(
-        "Truth is written as 1 and 0. `candidates` and `losses` are lists in JSON. Names follow OpenTelemetry's conventions \
+        "Truth is written as 1 and 0. `candidates` and `losses` are lists in JSON; in the database the candidates' \
+         scores stand beside them in `scores`, eight bytes each. Names follow OpenTelemetry's conventions \
          for generative AI where these have one.",
     );
     page.heading(2, "Words");

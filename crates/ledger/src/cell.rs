@@ -3,10 +3,10 @@
 //! few bytes more than small integers cost do not matter beside the names of models and deployments. Pure.
 
 use crate::id::RequestId;
-use crate::line::Lined;
 use crate::named::Named;
 use crate::record::{Candidate, Mode, Name, Outcome, Portability, UsageSource};
 use canon::{FaultKind, Loss, StopReason};
+use serde::Serialize;
 use std::borrow::Cow;
 
 /// One value as a database holds it.
@@ -36,12 +36,14 @@ pub enum Kind {
 /// One field of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// Its name, also the journal's and the database's.
+    /// Its name, also the database's.
     pub name: &'static str,
     /// Its name in telemetry.
     pub otel: &'static str,
     /// What it means: its comment in the list of fields.
     pub doc: &'static str,
+    /// Whether it is each row's own; the others are those of a kind of row.
+    pub own: bool,
     /// What it holds.
     pub kind: Kind,
     /// Whether it is never null.
@@ -214,7 +216,7 @@ impl Field for Vec<Loss> {
     const REQUIRED: bool = false;
 
     fn cell(&self) -> Cell<'_> {
-        if self.is_empty() { Cell::Null } else { json(self) }
+        if self.is_empty() { Cell::Null } else { json(&losses::Written(self)) }
     }
 
     fn from_cell(cell: Cell<'_>) -> Option<Self> {
@@ -230,11 +232,9 @@ impl Field for Vec<Loss> {
     }
 }
 
-/// `value` as JSON text.
-fn json(value: &impl Lined) -> Cell<'static> {
-    let mut text = Vec::new();
-    value.write(&mut text);
-    Cell::Text(Cow::Owned(String::from_utf8(text).unwrap_or_default()))
+/// `value` as JSON text; none of the types that come here can fail.
+fn json(value: &impl Serialize) -> Cell<'static> {
+    Cell::Text(Cow::Owned(sonic_rs::to_string(value).unwrap_or_default()))
 }
 
 /// Serde of losses: `{"path": "tools[0].strict", "what": "dropped"}`.

@@ -123,6 +123,11 @@ pub struct Flow {
 }
 
 impl FlowKey {
+    /// The bucket of `SIZES` that the prompt of `row` falls into.
+    pub(crate) fn size_of(row: &Attempt) -> Option<u8> {
+        row.input_tokens.map(bucket)
+    }
+
     /// The key of the flow that `row` belongs to.
     #[must_use]
     pub fn of(row: &Attempt) -> Self {
@@ -143,7 +148,7 @@ impl FlowKey {
             family: row.family.clone(),
             portability: row.portability,
             locked_by: row.locked_by.clone(),
-            size: row.input_tokens.map(bucket),
+            size: Self::size_of(row),
             lacked: LACKS.iter().enumerate().fold(0, |mask, (at, reason)| mask | u8::from(lacked(reason)) << at),
         }
     }
@@ -153,12 +158,17 @@ impl Flow {
     /// The flow that is one attempt.
     #[must_use]
     pub fn of(row: &Attempt) -> Self {
+        Self::keyed(FlowKey::of(row), row)
+    }
+
+    /// What `row` counts, under `key`.
+    pub(crate) fn keyed(key: FlowKey, row: &Attempt) -> Self {
         let answered = u64::from(row.outcome == Outcome::Ok);
         let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
         let most = |tokens: Option<u64>| tokens.map(|count| count.min(MOST_TOKENS));
         let of_answered = |tokens: Option<u64>| most(tokens).filter(|_| answered == 1).unwrap_or(0);
         Self {
-            key: FlowKey::of(row),
+            key,
             attempts: 1,
             answered,
             tokens: most(row.input_tokens).unwrap_or(0) + most(row.output_tokens).unwrap_or(0),

@@ -25,19 +25,24 @@ impl RequestId {
         (u128::from_be_bytes(self.0) >> 80) as u64
     }
 
+    /// The id that is `bytes`.
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 128 bits; they sort as its text does.
+    pub(crate) const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// The 30 signs of its text.
     #[must_use]
     pub fn text(self) -> String {
-        String::from_utf8_lossy(&self.signs()).into_owned()
-    }
-
-    /// The same as bytes, all of them ASCII.
-    pub(crate) fn signs(self) -> [u8; 30] {
         let mut signs = [0; 30];
         let (prefix, rest) = signs.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
         rest.copy_from_slice(&base32::signs(u128::from_be_bytes(self.0)));
-        signs
+        String::from_utf8_lossy(&signs).into_owned()
     }
 }
 

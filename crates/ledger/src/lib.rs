@@ -20,7 +20,7 @@ pub mod suite;
 pub mod view;
 
 mod cell;
-mod line;
+mod packed;
 
 pub use cell::{Cell, Kind, Mismatch};
 pub use feeder::{Feeder, FeederError, FeederOptions, FeederStatus};

@@ -1,11 +1,11 @@
-//! The ledger's line: one row per upstream attempt, failed, hedged, shadow and drill ones included. The list of fields
-//! below is the only one: the struct, the journal's line, the store's columns and the telemetry names come from it.
+//! The ledger's row: one row per upstream attempt, failed, hedged, shadow and drill ones included. The list of fields
+//! below is the only one: the struct, the journal's entry, the store's columns and the telemetry names come from it.
 //! Pure. Never here: a word of a request or an answer. What nobody filled is null (in the journal: left out), never 0.
 
 use crate::cell::{Cell, Column, Field, Mismatch};
 use crate::id::RequestId;
-use crate::line::{Cursor, Lined};
 use crate::named::named;
+use crate::packed::{Packed, Values, pack_scores, unpack_scores};
 use canon::{FaultKind, Loss, StopReason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -98,24 +98,23 @@ pub struct Candidate {
     pub score: Option<f64>,
 }
 
-/// Makes the row from the list of its fields: `name: type = "telemetry name"`, with its meaning before, and
-/// `[with "serde module"]` where serde needs one.
+/// Makes the row from the list of its fields: `number part name: type = "telemetry name"`, with its meaning before, and
+/// `[with "serde module"]` where serde needs one. The number is the field's in the journal: once released it never
+/// changes and is given to no other. The part is `own`, or `kind` for what most rows share with many others: stores and
+/// the journal's readers know the same kind again and look at it once.
 macro_rules! attempt {
-    ($(#[doc = $doc:literal] $([with $codec:literal])? $field:ident: $type:ty = $otel:literal,)+) => {
+    ($(#[doc = $doc:literal] $([with $codec:literal])? $number:literal $part:ident $field:ident: $type:ty = $otel:literal,)+) => {
         /// One upstream attempt. Times of day are Unix microseconds, spans are microseconds from `started`.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Attempt { $(#[doc = $doc] #[serde(skip_serializing_if = "Field::is_null")] $(#[serde(with = $codec)])? pub $field: $type,)+ }
-
-        /// What each field said last, so that names which many lines repeat are kept once.
-        #[derive(Debug, Default)]
-        pub(crate) struct Lasts { $($field: Option<Name>,)+ }
 
         /// Every field in the order of the row.
         pub const COLUMNS: &[Column] = &[$(Column {
             name: stringify!($field),
             otel: $otel,
             doc: $doc,
+            own: is_own!($part),
             kind: <$type as Field>::KIND,
             required: <$type as Field>::REQUIRED,
         },)+];
@@ -124,6 +123,16 @@ macro_rules! attempt {
             /// The row's values in the order of `COLUMNS`.
             pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
                 [$(Field::cell(&self.$field),)+].into_iter()
+            }
+
+            /// Hands out the values that are its own, in the order of `COLUMNS`.
+            pub(crate) fn own_cells<'a>(&'a self, mut take: impl FnMut(Cell<'a>)) {
+                $(of_own!($part, take(Field::cell(&self.$field)));)+
+            }
+
+            /// Hands out the values that are its kind's, in the order of `COLUMNS`.
+            pub(crate) fn kind_cells<'a>(&'a self, mut take: impl FnMut(Cell<'a>)) {
+                $(of_kind!($part, take(Field::cell(&self.$field)));)+
             }
 
             /// The row of which `cell` gives the value of each column.
@@ -138,151 +147,179 @@ macro_rules! attempt {
                 Ok(Self { $($field: Field::from_cell(next()?).ok_or(Mismatch(stringify!($field)))?,)+ })
             }
 
-            /// Appends the row as a line of the journal has it, without the line's end.
-            pub(crate) fn write(&self, out: &mut Vec<u8>) {
-                out.push(b'{');
-                $(if !Field::is_null(&self.$field) {
-                    out.extend_from_slice(concat!("\"", stringify!($field), "\":").as_bytes());
-                    Lined::write(&self.$field, out);
-                    out.push(b',');
-                })+
-                // some fields are never null
-                out.pop();
-                out.push(b'}');
+            /// Appends what its kind says: equal for rows of one kind, different for others.
+            pub(crate) fn pack_kind(&self, out: &mut Vec<u8>) {
+                $(of_kind!($part, self.$field.pack($number, out));)+
             }
 
-            /// The row in `line` as `write` writes it; `None`: it is spelled in another way.
-            pub(crate) fn read_by_hand(line: &[u8], lasts: &mut Lasts) -> Option<Self> {
-                let mut line = Cursor::of(line)?;
-                let row = Self { $($field: {
-                    let key = concat!("\"", stringify!($field), "\":").as_bytes();
-                    line.field(key, &mut lasts.$field)?.unwrap_or_default()
-                },)+ };
-                line.is_at_end().then_some(row)
+            /// Appends what it says itself.
+            pub(crate) fn pack_own(&self, out: &mut Vec<u8>) {
+                $(of_own!($part, self.$field.pack($number, out));)+
+                pack_scores(&self.candidates, SCORES, out);
+            }
+
+            /// Takes over what `packed` says, of either part. `None`: nobody understands it.
+            pub(crate) fn unpack(&mut self, packed: &[u8]) -> Option<()> {
+                let mut values = Values::of(packed);
+                while let Some((number, value)) = values.next() {
+                    match number {
+                        $($number => self.$field = Packed::unpack(value)?,)+
+                        SCORES => unpack_scores(&mut self.candidates, value)?,
+                        // a newer version's
+                        _ => {}
+                    }
+                }
+                values.is_at_end().then_some(())
             }
         }
     };
 }
 
+macro_rules! is_own {
+    (own) => {
+        true
+    };
+    (kind) => {
+        false
+    };
+}
+
+macro_rules! of_own {
+    (own, $do:expr) => {
+        $do
+    };
+    (kind, $do:expr) => {};
+}
+
+macro_rules! of_kind {
+    (own, $do:expr) => {};
+    (kind, $do:expr) => {
+        $do
+    };
+}
+
+/// The number of the candidates' scores: candidates are of the kind, how they were scored is a row's own.
+const SCORES: u8 = 60;
+
 attempt! {
     /// The client's request.
-    request_id: RequestId = "autarky.request.id",
+    1 own request_id: RequestId = "autarky.request.id",
     /// Number of the attempt within the request, from 1.
-    attempt: u32 = "autarky.attempt",
+    2 own attempt: u32 = "autarky.attempt",
     /// What became of it.
-    outcome: Outcome = "autarky.outcome",
+    3 kind outcome: Outcome = "autarky.outcome",
     /// Why it was made.
-    mode: Mode = "autarky.mode",
+    4 kind mode: Mode = "autarky.mode",
     /// The drill it belongs to.
-    drill: Option<Name> = "autarky.drill.id",
+    5 kind drill: Option<Name> = "autarky.drill.id",
 
     /// The product that asked.
-    product: Option<Name> = "autarky.product",
+    6 kind product: Option<Name> = "autarky.product",
     /// The team whose key it was.
-    team: Option<Name> = "autarky.team",
+    7 kind team: Option<Name> = "autarky.team",
     /// Id of the key, never the key.
-    key: Option<Name> = "autarky.key.id",
+    8 own key: Option<Name> = "autarky.key.id",
     /// The kind of task.
-    class: Option<Name> = "autarky.class",
+    9 kind class: Option<Name> = "autarky.class",
     /// Version of the classifier that said so.
-    classifier: Option<Name> = "autarky.classifier.version",
+    10 kind classifier: Option<Name> = "autarky.classifier.version",
 
     /// The wire the client spoke.
-    dialect: Option<Name> = "autarky.dialect",
+    11 kind dialect: Option<Name> = "autarky.dialect",
     /// The wire we spoke.
-    protocol: Option<Name> = "autarky.protocol",
+    12 kind protocol: Option<Name> = "autarky.protocol",
     /// The model as the client named it.
-    requested_model: Option<Name> = "gen_ai.request.model",
+    13 kind requested_model: Option<Name> = "gen_ai.request.model",
     /// The model as the provider named it.
-    resolved_model: Option<Name> = "gen_ai.response.model",
+    14 kind resolved_model: Option<Name> = "gen_ai.response.model",
     /// The deployment that was asked.
-    deployment: Option<Name> = "autarky.deployment",
+    15 kind deployment: Option<Name> = "autarky.deployment",
     /// The API counterparty.
-    provider: Option<Name> = "gen_ai.provider.name",
+    16 kind provider: Option<Name> = "gen_ai.provider.name",
     /// Who trained the model.
-    maker: Option<Name> = "autarky.maker",
+    17 kind maker: Option<Name> = "autarky.maker",
     /// Whose machines ran it.
-    host: Option<Name> = "autarky.host",
+    18 kind host: Option<Name> = "autarky.host",
     /// Who bills.
-    invoicer: Option<Name> = "autarky.invoicer",
+    19 kind invoicer: Option<Name> = "autarky.invoicer",
     /// Our account at the provider.
-    account: Option<Name> = "autarky.account",
+    20 kind account: Option<Name> = "autarky.account",
     /// Where it ran.
-    region: Option<Name> = "autarky.region",
+    21 kind region: Option<Name> = "autarky.region",
     /// The model's family.
-    family: Option<Name> = "autarky.family",
+    22 kind family: Option<Name> = "autarky.family",
 
     /// Version of the rules that chose.
-    policy_version: Option<Name> = "autarky.policy.version",
+    23 kind policy_version: Option<Name> = "autarky.policy.version",
     /// Whom the plan looked at.
-    candidates: Vec<Candidate> = "autarky.policy.candidates",
+    24 kind candidates: Vec<Candidate> = "autarky.policy.candidates",
     /// The chosen one's score.
-    score: Option<f64> = "autarky.policy.score",
+    25 own score: Option<f64> = "autarky.policy.score",
     /// How likely the choice was, 0 to 1.
-    probability: Option<f64> = "autarky.policy.probability",
+    26 own probability: Option<f64> = "autarky.policy.probability",
 
     /// Tokens of the prompt, cached ones included.
-    input_tokens: Option<u64> = "gen_ai.usage.input_tokens",
+    27 own input_tokens: Option<u64> = "gen_ai.usage.input_tokens",
     /// Of these, read from a prompt cache.
-    cache_read_tokens: Option<u64> = "gen_ai.usage.cache_read.input_tokens",
+    28 own cache_read_tokens: Option<u64> = "gen_ai.usage.cache_read.input_tokens",
     /// Of these, written to a prompt cache.
-    cache_write_tokens: Option<u64> = "gen_ai.usage.cache_creation.input_tokens",
+    29 own cache_write_tokens: Option<u64> = "gen_ai.usage.cache_creation.input_tokens",
     /// Of `cache_write_tokens`, kept for an hour.
-    cache_write_1h_tokens: Option<u64> = "autarky.usage.cache_creation_1h.input_tokens",
+    30 own cache_write_1h_tokens: Option<u64> = "autarky.usage.cache_creation_1h.input_tokens",
     /// Tokens of the answer, thinking included.
-    output_tokens: Option<u64> = "gen_ai.usage.output_tokens",
+    31 own output_tokens: Option<u64> = "gen_ai.usage.output_tokens",
     /// Of these, thinking.
-    reasoning_tokens: Option<u64> = "autarky.usage.reasoning.output_tokens",
+    32 own reasoning_tokens: Option<u64> = "autarky.usage.reasoning.output_tokens",
     /// Of `input_tokens`, sound.
-    audio_input_tokens: Option<u64> = "autarky.usage.audio.input_tokens",
+    33 own audio_input_tokens: Option<u64> = "autarky.usage.audio.input_tokens",
     /// Of `input_tokens`, images.
-    image_input_tokens: Option<u64> = "autarky.usage.image.input_tokens",
+    34 own image_input_tokens: Option<u64> = "autarky.usage.image.input_tokens",
     /// Of `output_tokens`, sound.
-    audio_output_tokens: Option<u64> = "autarky.usage.audio.output_tokens",
+    35 own audio_output_tokens: Option<u64> = "autarky.usage.audio.output_tokens",
     /// Of `output_tokens`, images.
-    image_output_tokens: Option<u64> = "autarky.usage.image.output_tokens",
+    36 own image_output_tokens: Option<u64> = "autarky.usage.image.output_tokens",
     /// The class of service that the provider says it was served in.
-    service_tier: Option<Name> = "openai.response.service_tier",
+    37 kind service_tier: Option<Name> = "openai.response.service_tier",
     /// Where the counts come from.
-    usage_source: UsageSource = "autarky.usage.source",
+    38 kind usage_source: UsageSource = "autarky.usage.source",
     /// Version of the price that was used.
-    price_version: Option<Name> = "autarky.price.version",
+    39 kind price_version: Option<Name> = "autarky.price.version",
     /// The cost in billionths of a US dollar; of `counted` tokens the least that it was; `None`: unknown, which is not 0.
-    cost_nanodollars: Option<i64> = "autarky.cost.nanodollars",
+    40 own cost_nanodollars: Option<i64> = "autarky.cost.nanodollars",
 
     /// When the attempt began, Unix microseconds.
-    started: i64 = "autarky.started",
+    41 own started: i64 = "autarky.started",
     /// Until the connection stood, microseconds.
-    connect_us: Option<u64> = "autarky.connect.duration",
+    42 own connect_us: Option<u64> = "autarky.connect.duration",
     /// Until the first token, microseconds.
-    first_token_us: Option<u64> = "autarky.first_token.duration",
+    43 own first_token_us: Option<u64> = "autarky.first_token.duration",
     /// Until the last token, microseconds.
-    last_token_us: Option<u64> = "gen_ai.client.operation.duration",
+    44 own last_token_us: Option<u64> = "gen_ai.client.operation.duration",
 
     /// Why the answer ended.
-    [with "crate::named::option"] finish: Option<StopReason> = "gen_ai.response.finish_reasons",
+    [with "crate::named::option"] 45 kind finish: Option<StopReason> = "gen_ai.response.finish_reasons",
     /// What went wrong.
-    [with "crate::named::option"] fault: Option<FaultKind> = "error.type",
+    [with "crate::named::option"] 46 kind fault: Option<FaultKind> = "error.type",
     /// The upstream's HTTP status.
-    status: Option<u16> = "http.response.status_code",
+    47 kind status: Option<u16> = "http.response.status_code",
     /// What the protocol could not say.
-    [with "crate::cell::losses"] losses: Vec<Loss> = "autarky.losses",
+    [with "crate::cell::losses"] 48 own losses: Vec<Loss> = "autarky.losses",
     /// How freely the request could go elsewhere.
-    portability: Option<Portability> = "autarky.portability",
+    49 kind portability: Option<Portability> = "autarky.portability",
     /// The feature that locks it in.
-    locked_by: Option<Name> = "autarky.portability.locked_by",
+    50 kind locked_by: Option<Name> = "autarky.portability.locked_by",
     /// Whether the answer is less than was asked for.
-    degraded: bool = "autarky.degraded",
+    51 kind degraded: bool = "autarky.degraded",
     /// Whether the answer was streamed.
-    stream: bool = "autarky.stream",
+    52 kind stream: bool = "autarky.stream",
     /// Bytes of the body sent upstream; `None`: the call never left.
-    bytes_in: Option<u64> = "http.request.body.size",
+    53 own bytes_in: Option<u64> = "http.request.body.size",
     /// Bytes of the body that came back.
-    bytes_out: Option<u64> = "http.response.body.size",
+    54 own bytes_out: Option<u64> = "http.response.body.size",
     /// Where the content is kept, if the product chose so.
-    capture: Option<Name> = "autarky.capture",
+    55 own capture: Option<Name> = "autarky.capture",
     /// The class of terms under which the answer may be used.
-    terms: Option<Name> = "autarky.terms",
+    56 kind terms: Option<Name> = "autarky.terms",
 }
 
 /// What identifies a row.
@@ -293,11 +330,6 @@ impl Attempt {
     #[must_use]
     pub fn new(request_id: RequestId, attempt: u32, started: i64) -> Self {
         Self { request_id, attempt, started, ..Self::default() }
-    }
-
-    /// The row in a line of the journal; `None`: nobody understands it.
-    pub(crate) fn read(line: &[u8], lasts: &mut Lasts) -> Option<Self> {
-        Self::read_by_hand(line, lasts).or_else(|| sonic_rs::from_slice(line).ok())
     }
 
     /// What identifies the row.

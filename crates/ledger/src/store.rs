@@ -205,14 +205,14 @@ pub trait Store: Send + Sync {
     /// The store refuses.
     fn attempts(&self, request: RequestId) -> Result<Vec<Attempt>, StoreError>;
 
-    /// The rows that `filter` means, newest first.
+    /// The rows that `filter` means, those of the newest requests first.
     ///
     /// # Errors
     /// The store refuses.
     fn list(&self, filter: &Filter) -> Result<Vec<Attempt>, StoreError>;
 
-    /// Hands the rows that `filter` means to `take`, day by day and there in the order in which they began, until it
-    /// answers that it has enough (`false`). The filter's limit is not looked at.
+    /// Hands the rows that `filter` means to `take`, in the order in which their requests came, until it answers that it
+    /// has enough (`false`). The filter's limit is not looked at.
     ///
     /// # Errors
     /// The store refuses.

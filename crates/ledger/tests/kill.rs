@@ -155,7 +155,7 @@ fn no_end_is_lost() {
     }
     assert!(ok >= done.len());
     let status = feeder.status();
-    assert_eq!((status.damaged_lines, status.lag_rows), (0, 0));
+    assert_eq!((status.damaged_entries, status.lag_rows), (0, 0));
     println!("{KILLS} kills: {} begun, {} ended; ledger: {ok} ok, {unknown} unknown", begun.len(), done.len());
     drop((feeder, journal));
     let left = std::fs::read_dir(dir.path().join("journal")).unwrap().count();
@@ -256,6 +256,6 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_taken() {
     ids.reverse();
     assert!(!done.is_empty());
     assert_eq!(ids, done);
-    assert_eq!(feeder.status().damaged_lines, 0);
+    assert_eq!(feeder.status().damaged_entries, 0);
     store.check().unwrap();
 }

@@ -77,8 +77,8 @@ pub struct FeederStatus {
     pub recovered_rows: u64,
     /// Of these, attempts without an end.
     pub unknown_rows: u64,
-    /// Lines that nobody understands; their segments are kept as `*.jnl-damaged`.
-    pub damaged_lines: u64,
+    /// Stretches of the journal that nobody understands; their segments are kept as `*.jnl-damaged`.
+    pub damaged_entries: u64,
     /// Failures since the last success.
     pub failures: u32,
     /// The last of these.

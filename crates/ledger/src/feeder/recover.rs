@@ -4,6 +4,7 @@ use super::tail::Tail;
 use super::worker::Worker;
 use super::{FeederError, FeederStatus};
 use crate::journal::{Segment, foreign_segments};
+use crate::packed::Moulds;
 use crate::record::{Attempt, Outcome, RowKey, UsageSource};
 use std::collections::HashMap;
 
@@ -20,10 +21,11 @@ impl Worker {
         let mut begun: HashMap<RowKey, Attempt> = HashMap::new();
         let mut ended: Vec<Attempt> = Vec::new();
         let mut damaged = vec![0_u64; segments.len()];
+        let mut moulds = Moulds::default();
         let mut found = false;
         for (segment, damaged) in segments.iter().zip(&mut damaged) {
             let mut tail = Tail::default();
-            while tail.read(segment, |line, lasts| match Attempt::read(line, lasts) {
+            while tail.read(segment, |_, entry| match entry.and_then(|entry| entry.row(moulds.of(&entry)?)) {
                 Some(row) if row.outcome == Outcome::Open => {
                     begun.insert(row.row_key(), row);
                 }
@@ -39,9 +41,10 @@ impl Worker {
                     ended.clear();
                 }
             }
+            *damaged += u64::from(tail.ends_in_noise());
         }
         status.recovered_rows += self.store.append(&ended)?;
-        // a begun line that was written again may follow its end; the store keeps the end
+        // a begun entry that was written again may follow its end; the store keeps the end
         let unknown: Vec<Attempt> = begun
             .into_values()
             .map(|row| Attempt { outcome: Outcome::Unknown, usage_source: UsageSource::Unknown, ..row })
@@ -54,7 +57,7 @@ impl Worker {
         if found {
             self.store.persist()?;
         }
-        status.damaged_lines += damaged.iter().sum::<u64>();
+        status.damaged_entries += damaged.iter().sum::<u64>();
         for (segment, damaged) in segments.iter().zip(damaged) {
             segment.retire(damaged > 0)?;
         }

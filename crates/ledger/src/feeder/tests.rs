@@ -9,7 +9,6 @@ use crate::store::Filter;
 use crate::suite::sample;
 use canon::{FaultKind, Loss, StopReason};
 use proptest::prelude::*;
-use std::io::Write;
 use std::path::Path;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -104,8 +103,9 @@ fn segments_go_when_fed_and_running_attempts_are_carried_on() {
     house.journal.close();
     house.feeder.flush(LONG).unwrap();
     let left = house.segments();
-    let text: String = left.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    assert!(text.contains(&running.request_id.text()), "its line outlives the segment it was written to");
+    let bytes: Vec<u8> = left.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    let carried = bytes.windows(16).any(|part| part == running.request_id.bytes());
+    assert!(carried, "its entry outlives the segment it was written to");
     let House { feeder, journal: old, store, dir } = house;
     drop((feeder, old));
     let journal = journal(dir.path(), 1 << 20, 2);
@@ -133,7 +133,7 @@ fn a_locked_store_costs_lag_and_heals() {
     let house = house(1 << 20);
     let other = rusqlite::Connection::open(house.dir.path().join("ledger.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    house.store.writer().unwrap().busy_timeout(Duration::from_millis(1)).unwrap();
+    house.store.writer().unwrap().connection.busy_timeout(Duration::from_millis(1)).unwrap();
     trouble(&house, "locked");
     other.execute_batch("ROLLBACK").unwrap();
     healed(&house);
@@ -142,18 +142,18 @@ fn a_locked_store_costs_lag_and_heals() {
 #[test]
 fn a_read_only_store_costs_lag_and_heals() {
     let house = house(1 << 20);
-    house.store.writer().unwrap().execute_batch("PRAGMA query_only = ON").unwrap();
+    house.store.writer().unwrap().connection.execute_batch("PRAGMA query_only = ON").unwrap();
     trouble(&house, "readonly");
-    house.store.writer().unwrap().execute_batch("PRAGMA query_only = OFF").unwrap();
+    house.store.writer().unwrap().connection.execute_batch("PRAGMA query_only = OFF").unwrap();
     healed(&house);
 }
 
 #[test]
 fn a_full_store_costs_lag_and_heals() {
     let house = house(1 << 20);
-    house.store.writer().unwrap().query_row("PRAGMA max_page_count = 14", [], |_| Ok(())).unwrap();
+    house.store.writer().unwrap().connection.query_row("PRAGMA max_page_count = 14", [], |_| Ok(())).unwrap();
     trouble(&house, "full");
-    house.store.writer().unwrap().query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+    house.store.writer().unwrap().connection.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
     healed(&house);
 }
 
@@ -182,28 +182,41 @@ fn healed(house: &House) {
 }
 
 #[test]
-fn a_torn_end_is_no_line_and_a_damaged_line_is_kept_aside() {
+fn a_torn_end_is_no_entry_and_a_damaged_one_is_kept_aside() {
     let house = house(1 << 20);
     let folder = house.dir.path().join("journal");
-    let line = |row: &Attempt| sonic_rs::to_string(row).unwrap();
-    let write = |name: &str, text: &str| std::fs::File::create(folder.join(name)).unwrap().write_all(text.as_bytes());
-    let torn = line(&sample(3));
-    write("dead.000000.jnl", &format!("{}\n{}", line(&sample(1)), &torn[..torn.len() / 2])).unwrap();
-    write("hurt.000000.jnl", &format!("{}\nwhat is this\n{}\n", line(&sample(4)), line(&begun(&sample(5))))).unwrap();
-    write("hurt.000001.jnl", &format!("{}\n", line(&sample(6)))).unwrap();
-    write("not ours.txt", "x").unwrap();
+    let entry = |row: &Attempt| {
+        let mut bytes = Vec::new();
+        crate::packed::write(row, &mut bytes);
+        bytes
+    };
+    let write = |name: &str, parts: &[&[u8]]| {
+        // each whole when it is seen: the feeder looks for such files all the time
+        std::fs::write(folder.join("new"), parts.concat()).unwrap();
+        std::fs::rename(folder.join("new"), folder.join(name)).unwrap();
+    };
+    let torn = entry(&sample(3));
+    let torn = &torn[..torn.len() / 2];
+    write("dead.000000.jnl", &[&entry(&sample(1)), torn]);
+    write("hurt.000000.jnl", &[&entry(&sample(4)), b"what is this?", &entry(&begun(&sample(5)))]);
+    write("hurt.000001.jnl", &[&entry(&sample(6))]);
+    write("torn.000000.jnl", &[torn, &entry(&sample(7))]);
+    write("line.000000.jnl", &[b"{\"request_id\":\"an older version's\"}\n"]);
+    write("not ours.txt", &[b"x"]);
     house.feeder.flush(LONG).unwrap();
     let unknown = Attempt { outcome: Outcome::Unknown, ..begun(&sample(5)) };
-    assert_eq!(house.rows(), [sample(1), sample(4), unknown, sample(6)]);
+    assert_eq!(house.rows(), [sample(1), sample(4), unknown, sample(6), sample(7)]);
     let status = house.feeder.status();
-    assert_eq!((status.recovered_rows, status.unknown_rows, status.damaged_lines), (4, 1, 1));
+    assert_eq!((status.recovered_rows, status.unknown_rows, status.damaged_entries), (5, 1, 3));
     let names: Vec<_> = house.segments().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
-    assert_eq!(names.len(), 3, "{names:?}");
-    assert!(names.contains(&"hurt.000000.jnl-damaged".into()) && names.contains(&"not ours.txt".into()), "{names:?}");
+    assert_eq!(names.len(), 5, "{names:?}");
+    for name in ["hurt.000000.jnl-damaged", "torn.000000.jnl-damaged", "line.000000.jnl-damaged", "not ours.txt"] {
+        assert!(names.contains(&name.into()), "{names:?}");
+    }
 }
 
 #[test]
-fn a_line_longer_than_a_read_is_one_line() {
+fn an_entry_longer_than_a_read_is_one_entry() {
     let house = house(1 << 30);
     let long = Attempt { capture: Some("x".repeat(700_000).into()), ..sample(1) };
     house.journal.end(&long).unwrap();
@@ -242,11 +255,11 @@ fn many_rows_are_fed_quickly() {
 
 #[test]
 #[ignore = "a measurement, of use in an optimised build only"]
-fn cost_of_a_line() {
+fn cost_of_an_entry() {
     const ROWS: u32 = 5_000;
     let house = house(64 << 20);
     let row = sample(1);
-    let mut line = Vec::new();
+    let mut entry = Vec::new();
     let time = |what: &str, run: &mut dyn FnMut()| {
         // the best of many short runs: what it costs where nothing else disturbs
         let best = (0..40).map(|_| {
@@ -257,14 +270,15 @@ fn cost_of_a_line() {
         println!("{what}: {:.0} ns", best.min().unwrap().as_secs_f64() * 1e9 / f64::from(ROWS));
     };
     time("encode a full row", &mut || {
-        line.clear();
-        row.write(&mut line);
-        std::hint::black_box(&line);
+        entry.clear();
+        crate::packed::write(&row, &mut entry);
+        std::hint::black_box(&entry);
     });
-    println!("{} bytes", line.len());
-    let mut lasts = crate::record::Lasts::default();
+    println!("{} bytes", entry.len());
+    let mut moulds = crate::packed::Moulds::default();
     time("decode a full row", &mut || {
-        std::hint::black_box(Attempt::read(&line, &mut lasts));
+        let crate::packed::First::Whole(found) = crate::packed::first(&entry) else { return };
+        std::hint::black_box(moulds.of(&found).and_then(|mould| found.row(mould)));
     });
     time("clone a full row", &mut || {
         std::hint::black_box(row.clone());
@@ -362,6 +376,6 @@ proptest! {
         for row in &rows {
             prop_assert_eq!(&house.store.attempts(row.request_id).unwrap(), std::slice::from_ref(row));
         }
-        prop_assert_eq!(house.feeder.status().damaged_lines, 0);
+        prop_assert_eq!(house.feeder.status().damaged_entries, 0);
     }
 }

@@ -1,11 +1,13 @@
 //! What the feeder's thread does with the segments of its own process.
 
-use super::tail::{Tail, head};
+use super::tail::Tail;
 use super::{FeederError, FeederOptions, FeederStatus};
 use crate::journal::{JournalError, Segment, Shared};
-use crate::record::{Attempt, Lasts, RowKey};
+use crate::packed::{Entry, Moulds, Sum};
+use crate::record::{Attempt, Outcome, RowKey};
 use crate::store::Store;
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 pub(super) struct Worker {
@@ -22,37 +24,48 @@ pub(super) struct Worker {
 #[derive(Default)]
 struct Reading {
     tail: Tail,
-    damaged_lines: u64,
+    damaged: u64,
 }
+
+/// Where an entry stands.
+#[derive(Clone, Copy)]
+struct Place {
+    segment: u64,
+    offset: u64,
+    length: usize,
+}
+
+type ByRow<V> = HashMap<RowKey, V, BuildHasherDefault<Sum>>;
 
 /// What was read and is not yet done with.
 #[derive(Default)]
 struct Rows {
+    moulds: Moulds,
     /// Ended attempts for the store.
     ended: Vec<Attempt>,
-    /// Lines of begun ones, with the segment that holds them; most are ended before anyone would read them.
-    open: HashMap<RowKey, (u64, Box<[u8]>)>,
-    /// Begun ones whose line was written again to a later segment and not read there yet; `true`: ended meanwhile.
-    carried: HashMap<RowKey, bool>,
+    /// Where the entries of begun ones stand; most are ended before anyone would read them.
+    open: ByRow<Place>,
+    /// Begun ones whose entry was written again to a later segment and not read there yet; `true`: ended meanwhile.
+    carried: ByRow<bool>,
 }
 
 impl Rows {
-    /// Takes a line from segment `number`; `false`: nobody understands it.
-    fn take(&mut self, number: u64, line: &[u8], lasts: &mut Lasts) -> bool {
-        let Some((key, begins)) = head(line) else { return false };
-        if begins {
-            if self.carried.remove(&key) != Some(true) {
-                self.open.insert(key, (number, line.into()));
+    /// Takes an entry from segment `segment`; `None`: nobody understands it.
+    fn take(&mut self, segment: u64, offset: u64, entry: &Entry<'_>) -> Option<()> {
+        let key = entry.row_key()?;
+        let mould = self.moulds.of(entry)?;
+        if mould.outcome == Outcome::Open {
+            if self.carried.is_empty() || self.carried.remove(&key) != Some(true) {
+                self.open.insert(key, Place { segment, offset, length: entry.bytes.len() });
             }
-            return true;
+            return Some(());
         }
-        let Some(row) = Attempt::read(line, lasts) else { return false };
+        self.ended.push(entry.row(mould)?);
         self.open.remove(&key);
         if let Some(ended) = self.carried.get_mut(&key) {
             *ended = true;
         }
-        self.ended.push(row);
-        true
+        Some(())
     }
 }
 
@@ -79,7 +92,7 @@ impl Worker {
             }
         }
         self.commit()?;
-        // after all is read: few attempts still run whose line would have to be carried on
+        // after all is read: few attempts still run whose entry would have to be carried on
         whole.iter().try_for_each(|segment| self.retire(segment))
     }
 
@@ -93,11 +106,13 @@ impl Worker {
 
     fn read(&mut self, segment: &Segment, status: &mut FeederStatus) -> Result<bool, FeederError> {
         let number = segment.number();
-        let Reading { tail, damaged_lines } = self.tails.entry(number).or_default();
-        let rows = &mut self.rows;
-        let before = *damaged_lines;
-        let more = tail.read(segment, |line, lasts| *damaged_lines += u64::from(!rows.take(number, line, lasts)));
-        status.damaged_lines += *damaged_lines - before;
+        let Reading { tail, damaged } = self.tails.entry(number).or_default();
+        let (rows, before) = (&mut self.rows, *damaged);
+        let more = tail.read(segment, |offset, entry| {
+            let taken = entry.and_then(|entry| rows.take(number, offset, &entry));
+            *damaged += u64::from(taken.is_none());
+        });
+        status.damaged_entries += *damaged - before;
         Ok(more?)
     }
 
@@ -111,26 +126,27 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes a segment that is read whole. The lines of attempts that still run are written again first.
+    /// Removes a segment that is read whole. The entries of attempts that still run are written again first.
     fn retire(&mut self, segment: &Arc<Segment>) -> Result<(), FeederError> {
         let number = segment.number();
-        let running: Vec<RowKey> =
-            self.rows.open.iter().filter(|(_, (home, _))| *home == number).map(|(key, _)| *key).collect();
-        for key in running {
-            if let Some((home, line)) = self.rows.open.remove(&key) {
-                match self.journal.again(&line) {
-                    Ok(()) => self.rows.carried.insert(key, false),
-                    Err(error) => {
-                        self.rows.open.insert(key, (home, line));
-                        // once closed, the segment stays: the next process finds these attempts in it
-                        return if matches!(error, JournalError::Closed) { Ok(()) } else { Err(error.into()) };
-                    }
-                };
+        let of_it = |(key, place): (&RowKey, &Place)| (place.segment == number).then_some((*key, *place));
+        let running: Vec<(RowKey, Place)> = self.rows.open.iter().filter_map(of_it).collect();
+        for (key, place) in running {
+            let mut entry = vec![0; place.length];
+            segment.read_exact_at(&mut entry, place.offset)?;
+            self.rows.open.remove(&key);
+            self.rows.carried.insert(key, false);
+            if let Err(error) = self.journal.append(&entry) {
+                self.rows.carried.remove(&key);
+                self.rows.open.insert(key, place);
+                // once closed, the segment stays: the next process finds these attempts in it
+                return if matches!(error, JournalError::Closed) { Ok(()) } else { Err(error.into()) };
             }
         }
         self.journal.sync()?;
         self.store.persist()?;
-        segment.retire(self.tails.get(&number).is_some_and(|reading| reading.damaged_lines > 0))?;
+        let damaged = self.tails.get(&number).is_some_and(|read| read.damaged > 0 || read.tail.ends_in_noise());
+        segment.retire(damaged)?;
         self.journal.forget(segment);
         self.tails.remove(&number);
         Ok(())

@@ -1,4 +1,4 @@
-//! Lines that the disk did not take: kept in memory until it does, so that a full disk costs no row while the process
+//! Entries that the disk did not take: kept in memory until it does, so that a full disk costs no row while the process
 //! lives. Bounded; what does not fit any more is lost and counted. Told when it begins and when it is over, not each time.
 
 use super::{JournalError, lock};

@@ -1,7 +1,7 @@
-//! The journal: what is durable. Two lines of JSON per attempt, one before the upstream is asked and one when it is
-//! over, each one `write` to a file opened for appending: no lock and no sync on the caller, and a killed process loses
+//! The journal: what is durable. Two entries per attempt, one before the upstream is asked and one when it is over, each
+//! one `write` to a file opened for appending: no lock and no sync on the caller, and a killed process loses
 //! nothing it has written. A thread of its own syncs the files in groups (against power loss) and begins new ones.
-//! Lines that a full disk refuses are held in memory until it takes them.
+//! Entries that a full disk refuses are held in memory until it takes them.
 //! Several processes may share a folder: each writes files of its own and holds a lock on them while it lives.
 //! Never here: the store. The journal neither knows nor waits for it.
 
@@ -13,6 +13,7 @@ pub use segment::SegmentName;
 pub(crate) use segment::{Segment, foreign_segments};
 
 use crate::id::RequestId;
+use crate::packed;
 use crate::record::{Attempt, Outcome};
 use arc_swap::ArcSwapOption;
 use held::Held;
@@ -62,7 +63,7 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// A line could not be written.
+    /// An entry could not be written.
     #[error("cannot write to the journal `{}`: {source}; free space on its disk", path.display())]
     Write {
         /// The segment.
@@ -90,7 +91,7 @@ pub struct JournalStatus {
     pub begun: u64,
     /// Attempts ended.
     pub ended: u64,
-    /// Lines that could not be written when they came.
+    /// Entries that could not be written when they came.
     pub failed: u64,
     /// Rows of ended attempts that the disk did not take yet: in memory, gone with the process.
     pub held: u64,
@@ -136,7 +137,7 @@ pub(crate) struct Shared {
 }
 
 thread_local! {
-    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ENTRY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Journal {
@@ -172,13 +173,13 @@ impl Journal {
     /// Writes that `attempt` begins; call it before the upstream is asked.
     ///
     /// # Errors
-    /// The line could not be written; the caller may go on, at the price that a crash forgets the attempt.
+    /// The entry could not be written; the caller may go on, at the price that a crash forgets the attempt.
     pub fn begin(&self, attempt: &Attempt) -> Result<(), JournalError> {
         if attempt.outcome != Outcome::Open {
             let open = Attempt { outcome: Outcome::Open, ..attempt.clone() };
             return self.begin(&open);
         }
-        self.shared.line(attempt, false)?;
+        self.shared.write(attempt, false)?;
         self.shared.begun.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Journal {
         if attempt.outcome == Outcome::Open {
             return Err(JournalError::StillOpen { request: attempt.request_id, attempt: attempt.attempt });
         }
-        let kept = self.shared.line(attempt, true)?;
+        let kept = self.shared.write(attempt, true)?;
         self.shared.ended.fetch_add(1, Ordering::Relaxed);
         Ok(kept)
     }
@@ -204,7 +205,7 @@ impl Journal {
         self.shared.sync()
     }
 
-    /// Takes no more lines: the last segment is sealed, so that the feeder can remove it. Idempotent.
+    /// Takes no more entries: the last segment is sealed, so that the feeder can remove it. Idempotent.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -234,34 +235,29 @@ impl Drop for Journal {
 
 impl Shared {
     /// Encodes and writes one row as it is; `hold` it where the disk refuses.
-    fn line(&self, attempt: &Attempt, hold: bool) -> Result<Kept, JournalError> {
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            attempt.write(line);
-            line.push(b'\n');
-            let Err(error) = self.append(line) else { return Ok(Kept::OnDisk) };
+    fn write(&self, attempt: &Attempt, hold: bool) -> Result<Kept, JournalError> {
+        ENTRY.with_borrow_mut(|entry| {
+            entry.clear();
+            packed::write(attempt, entry);
+            let Err(error) = self.append(entry) else { return Ok(Kept::OnDisk) };
             self.failed.fetch_add(1, Ordering::Relaxed);
             if !hold || !matches!(error, JournalError::Write { .. }) {
                 return Err(error);
             }
-            self.held.hold(line, error).map(|()| Kept::InMemory)
+            self.held.hold(entry, error).map(|()| Kept::InMemory)
         })
     }
 
     /// Writes what is held, as far as the disk takes it.
     fn write_held(&self) {
-        self.held.write(|line| self.append(line));
+        self.held.write(|entry| self.append(entry));
     }
 
-    /// Writes a line again that stands in an older segment.
-    pub(crate) fn again(&self, line: &[u8]) -> Result<(), JournalError> {
-        self.append(&[line, b"\n"].concat())
-    }
-
-    fn append(&self, line: &[u8]) -> Result<(), JournalError> {
+    /// Appends an entry; also one again that stands in an older segment.
+    pub(crate) fn append(&self, entry: &[u8]) -> Result<(), JournalError> {
         let tap = self.current.load();
         let tap = tap.as_ref().ok_or(JournalError::Closed)?;
-        tap.segment().append(line).map_err(|source| JournalError::Write { path: tap.segment().path(), source })
+        tap.segment().append(entry).map_err(|source| JournalError::Write { path: tap.segment().path(), source })
     }
 
     /// Segments of this process, oldest first.

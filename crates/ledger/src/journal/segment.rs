@@ -46,8 +46,6 @@ pub(crate) struct Segment {
     name: SegmentName,
     written: AtomicU64,
     synced: AtomicU64,
-    /// Whether a part of a line may stand at its end.
-    torn: AtomicBool,
     sealed: AtomicBool,
     born: Instant,
 }
@@ -88,35 +86,22 @@ impl Segment {
             name,
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
-            torn: AtomicBool::new(false),
             sealed: AtomicBool::new(sealed),
             born: Instant::now(),
         }
     }
 
-    /// Appends a line in one write. Where the disk took only a part of it, the line is written again behind an end of
-    /// line, so that only the part is unreadable; and where it took a part of that too, whoever comes next ends the line
-    /// first.
-    pub(super) fn append(&self, line: &[u8]) -> io::Result<()> {
-        if self.torn.load(Ordering::Acquire) {
-            return self.again(line);
+    /// Appends an entry in one write. Where the disk took only a part of it, the whole is written behind that: readers
+    /// pass over the part.
+    pub(super) fn append(&self, entry: &[u8]) -> io::Result<()> {
+        for _ in 0..2 {
+            let taken = (&self.file).write(entry)?;
+            self.written.fetch_add(taken as u64, Ordering::Release);
+            if taken == entry.len() {
+                return Ok(());
+            }
         }
-        let taken = (&self.file).write(line)?;
-        self.written.fetch_add(taken as u64, Ordering::Release);
-        if taken == line.len() { Ok(()) } else { self.again(line) }
-    }
-
-    /// Appends a line behind a part of one.
-    fn again(&self, line: &[u8]) -> io::Result<()> {
-        self.torn.store(true, Ordering::Release);
-        let again = [b"\n", line].concat();
-        let taken = (&self.file).write(&again)?;
-        self.written.fetch_add(taken as u64, Ordering::Release);
-        if taken < again.len() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.torn.store(false, Ordering::Release);
-        Ok(())
+        Err(io::ErrorKind::StorageFull.into())
     }
 
     /// Reads at `offset`; 0 at the end.
@@ -127,6 +112,11 @@ impl Segment {
                 read => return read,
             }
         }
+    }
+
+    /// Reads all of `into` at `offset`.
+    pub(crate) fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(into, offset)
     }
 
     /// Whether nobody writes to it any more.

@@ -85,20 +85,28 @@ static SUMMED: LazyLock<String> = LazyLock::new(|| {
     SUMS.split(", ").map(sum).collect::<Vec<_>>().join(", ")
 });
 
+/// A day, and the number of one of its kinds.
+pub(super) type KindOf = (i64, i64);
+
 /// What new rows change in the sums.
 #[derive(Default)]
 pub(super) struct Sums {
-    /// New flows by hour.
-    new: HashMap<i64, Vec<Flow>>,
+    /// New flows: by the hour, by day and number of a kind, and by the size of the prompt.
+    new: HashMap<(i64, KindOf, Option<u8>), Flow>,
     /// Hours in which a row was replaced: maxima cannot be taken back, so these are summed again.
     stale: BTreeSet<i64>,
 }
 
 impl Sums {
-    /// Counts a new row.
-    pub(super) fn add(&mut self, row: &Attempt) {
+    /// Counts a new row of `kind`, which tells its flow but for the size of the prompt.
+    pub(super) fn add(&mut self, row: &Attempt, kind: KindOf) {
         if Flow::counts(row) {
-            self.new.entry(row.started.div_euclid(HOURS.span)).or_default().push(Flow::of(row));
+            let of = (row.started.div_euclid(HOURS.span), kind, FlowKey::size_of(row));
+            let new = |key| Flow::keyed(key, row);
+            match self.new.get_mut(&of) {
+                Some(flow) => flow.add(&new(FlowKey::default())),
+                None => _ = self.new.insert(of, new(FlowKey::of(row))),
+            }
         }
     }
 
@@ -113,8 +121,12 @@ impl Sums {
         let doing = refused(SUM);
         self.stale.retain(|hour| day_of(*hour).saturating_mul(DAYS.span) >= forgotten);
         let stale_days: BTreeSet<i64> = self.stale.iter().copied().map(day_of).collect();
+        let mut by_hour: HashMap<i64, Vec<Flow>> = HashMap::new();
+        for ((hour, ..), flow) in self.new {
+            by_hour.entry(hour).or_default().push(flow);
+        }
         let mut by_day: HashMap<i64, Vec<Flow>> = HashMap::new();
-        for (hour, flows) in self.new {
+        for (hour, flows) in by_hour {
             let flows = Flow::merged(flows);
             if !self.stale.contains(&hour) {
                 add(transaction, &HOURS, hour, &flows)?;
@@ -314,15 +326,15 @@ fn says(key: &FlowKey, by: Dimension) -> Option<Option<&str>> {
 /// The flows of the rows that `filter` means.
 pub(super) fn of_rows(connection: &Connection, filter: &Filter) -> Result<Vec<Flow>, StoreError> {
     let doing = refused(SUM);
-    let (condition, values) = condition(filter);
     let modes: Vec<String> = CLIENT_MODES.iter().map(|mode| format!("'{mode}'")).collect();
     let groups: Vec<String> = (1..=NAMES.len() + 4).map(|at| at.to_string()).collect();
     let mut parts = Vec::new();
     for day in days::of_filter(connection, filter)? {
+        let (condition, values) = condition(filter, &day);
         let sql = format!(
             "{} FROM {} WHERE {condition} AND mode IN ({}) AND drill IS NULL GROUP BY {}",
             *HEAD,
-            day.table(),
+            day.attempts(),
             modes.join(", "),
             groups.join(", ")
         );

@@ -5,6 +5,7 @@
 mod days;
 mod flows;
 mod keys;
+mod kinds;
 mod rows;
 mod schema;
 
@@ -14,6 +15,7 @@ use crate::journal::lock;
 use crate::keys::Key;
 use crate::record::Attempt;
 use crate::store::{Dimension, Filter, Forgotten, Store, StoreError, Total};
+use kinds::Kinds;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -35,13 +37,20 @@ pub struct Sqlite {
     reader: Mutex<Connection>,
 }
 
-/// The connection that writes.
+/// The connection that writes, and what it wrote before.
+#[derive(Debug)]
+pub(crate) struct Pen {
+    pub(crate) connection: Connection,
+    kinds: Kinds,
+}
+
+/// The pen, if there is one.
 #[derive(Debug)]
 enum Writer {
     /// There is none, by intent.
     Never,
     /// There is one as soon as there can be.
-    Some(OnceLock<Mutex<Connection>>),
+    Some(OnceLock<Mutex<Pen>>),
 }
 
 impl Sqlite {
@@ -98,31 +107,35 @@ impl Sqlite {
     fn write<T>(
         &self,
         doing: &'static str,
-        write: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+        write: impl FnOnce(&Transaction<'_>, &mut Kinds) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = self.writer()?;
-        let begun = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
-        let done = write(&begun)?;
-        begun.commit().map_err(refused(doing))?;
-        Ok(done)
+        let mut pen = self.writer()?;
+        let Pen { connection, kinds } = &mut *pen;
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
+        let done = write(&begun, kinds).and_then(|done| begun.commit().map(|()| done).map_err(refused(doing)));
+        if done.is_err() {
+            // what it wrote of them is not there
+            kinds.forget();
+        }
+        done
     }
 
-    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+    pub(crate) fn writer(&self) -> Result<MutexGuard<'_, Pen>, StoreError> {
         match &self.writer {
             Writer::Never => Err(StoreError::ReadOnly(self.path.clone())),
             Writer::Some(there) => match there.get() {
-                Some(connection) => Ok(lock(connection)),
+                Some(pen) => Ok(lock(pen)),
                 None => {
-                    let connection = Mutex::new(writer(&self.path)?);
-                    Ok(lock(there.get_or_init(|| connection)))
+                    let pen = Mutex::new(writer(&self.path)?);
+                    Ok(lock(there.get_or_init(|| pen)))
                 }
             },
         }
     }
 }
 
-/// A connection that writes to the ledger in `path`, which is made if missing; its tables are brought up to date.
-fn writer(path: &Path) -> Result<Connection, StoreError> {
+/// A pen that writes to the ledger in `path`, which is made if missing; its tables are brought up to date.
+fn writer(path: &Path) -> Result<Pen, StoreError> {
     let open = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| open(error.into()))?;
@@ -140,7 +153,7 @@ fn writer(path: &Path) -> Result<Connection, StoreError> {
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
         .map_err(|error| open(error.into()))?;
     schema::migrate(&mut writer, path)?;
-    Ok(writer)
+    Ok(Pen { connection: writer, kinds: Kinds::default() })
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
@@ -161,11 +174,11 @@ impl Store for Sqlite {
         if rows.is_empty() {
             return Ok(0);
         }
-        self.write("add rows to the ledger", |transaction| rows::append(transaction, rows))
+        self.write("add rows to the ledger", |transaction, kinds| rows::append(transaction, kinds, rows))
     }
 
     fn persist(&self) -> Result<(), StoreError> {
-        let writer = self.writer()?;
+        let writer = &self.writer()?.connection;
         let doing = refused("sync the ledger");
         // one synced commit syncs the whole write-ahead log, and with it every commit before
         writer.execute_batch("PRAGMA synchronous = FULL").map_err(&doing)?;
@@ -197,11 +210,11 @@ impl Store for Sqlite {
     fn forget(&self, rows_before: i64, sums_before: i64) -> Result<Forgotten, StoreError> {
         let mut gone = Forgotten::default();
         // a transaction per day, so that rows are fed in between
-        while let Some(rows) = self.write("forget old rows", |transaction| days::forget(transaction, rows_before))? {
+        while let Some(rows) = self.write("forget old rows", |transaction, _| days::forget(transaction, rows_before))? {
             gone.days += 1;
             gone.rows += rows;
         }
-        self.write("forget old sums", |transaction| {
+        self.write("forget old sums", |transaction, _| {
             let forgotten = days::forgotten(transaction)?.until;
             flows::forget(transaction, sums_before.min(forgotten), forgotten)
         })?;
@@ -226,7 +239,7 @@ impl Store for Sqlite {
     }
 
     fn put_keys(&self, keys: &[Key]) -> Result<(), StoreError> {
-        keys::put(&mut *self.writer()?, keys)
+        keys::put(&mut self.writer()?.connection, keys)
     }
 
     fn keys_version(&self) -> Result<i64, StoreError> {

@@ -1,13 +1,19 @@
 //! The database's tables, as steps that are never edited once released: a new version appends a step. The last test
 //! here holds the tables and the row's list of fields together.
 
+use super::kinds::Kinds;
 use super::{days, refused, rows};
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
 /// The steps from nothing to the newest schema; a database's version is the number of steps it has taken.
-const STEPS: &[&str] = &[include_str!("001_first.sql"), include_str!("002_keys.sql"), include_str!("003_days.sql")];
+const STEPS: &[&str] = &[
+    include_str!("001_first.sql"),
+    include_str!("002_keys.sql"),
+    include_str!("003_days.sql"),
+    include_str!("004_kinds.sql"),
+];
 
 /// Takes the steps that the database lacks, in one transaction.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
@@ -22,7 +28,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     }
     if taken < STEPS.len() {
         days::follow_the_mould(&transaction).map_err(refused(doing))?;
-        rows::carry_over(&transaction)?;
+        rows::carry_over(&transaction, &mut Kinds::default())?;
         let now = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
         transaction
             .execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)", [now])
@@ -60,7 +66,7 @@ mod tests {
     use crate::flow::Flow;
     use crate::record::{Attempt, COLUMNS, Mode};
     use crate::sqlite::Sqlite;
-    use crate::store::{Filter, Store};
+    use crate::store::{Filter, Store, StoreError};
     use crate::suite::sample;
 
     fn fresh() -> Connection {
@@ -120,6 +126,53 @@ mod tests {
 
     fn fresh_count(path: &Path, sql: &str) -> i64 {
         Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn whole_tables_of_days_become_rows_and_kinds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let rows: Vec<Attempt> =
+            (0..50).map(|number| Attempt { mode: Mode::Live, drill: None, ..sample(number * 10_000_000) }).collect();
+        let store = Sqlite::open(&path).unwrap();
+        store.append(&rows).unwrap();
+        drop(store);
+        // as the third schema had them
+        let old = Connection::open(&path).unwrap();
+        let numbers: Vec<i64> = {
+            let mut days = old.prepare("SELECT day FROM days").unwrap();
+            days.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let mould: String =
+            old.query_row("SELECT sql FROM sqlite_schema WHERE name = 'attempts'", [], |row| row.get(0)).unwrap();
+        for day in numbers {
+            let columns = &mould[mould.find('(').unwrap()..];
+            let drop = format!("DROP VIEW attempts_{day}; DROP TABLE rows_{day}; DROP TABLE kinds_{day};");
+            let index = format!("CREATE INDEX attempts_{day}_started ON attempts_{day} (started)");
+            old.execute_batch(&format!("{drop} CREATE TABLE attempts_{day} {columns}; {index}")).unwrap();
+        }
+        for row in &rows {
+            let places = vec!["?"; COLUMNS.len()].join(", ");
+            let day = row.request_id.unix_millis() / 86_400_000;
+            let sql = format!("INSERT INTO attempts_{day} VALUES ({places})");
+            old.execute(&sql, rusqlite::params_from_iter(row.cells())).unwrap();
+        }
+        let back = "ALTER TABLE days DROP COLUMN early; ALTER TABLE days DROP COLUMN late; \
+                    UPDATE meta SET value = 3 WHERE name = 'schema'";
+        old.execute_batch(back).unwrap();
+        drop(old);
+        assert!(matches!(Sqlite::open_read_only(&path), Err(StoreError::Open { .. })));
+        let store = Sqlite::open(&path).unwrap();
+        let mut found = store.list(&Filter::default()).unwrap();
+        found.reverse();
+        assert_eq!(found, rows);
+        assert_eq!(store.flows(&Filter::default()).unwrap(), Flow::sum(&rows));
+        let one = Filter { from: Some(rows[7].started), until: Some(rows[7].started + 1), ..Filter::default() };
+        assert_eq!(store.list(&one).unwrap(), rows[7..8]);
+        assert_eq!(store.append(&rows).unwrap(), 0);
+        assert_eq!(fresh_count(&path, "SELECT SUM(count) FROM days"), 50);
+        let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name LIKE 'wide%' OR name LIKE '%started'";
+        assert_eq!(fresh_count(&path, tables), 1, "the mould's own index");
     }
 
     #[test]
