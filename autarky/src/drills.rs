@@ -7,6 +7,7 @@ use crate::wiring;
 use anyhow::{Context, bail};
 use gateway::clock;
 use insurance::drill::{self, Abort, Drill, Evidence, Fault, Hope, Level, Record, Refusal, Report, State};
+use insurance::register::is_house;
 use insurance::replay::resting_on;
 use insurance::{Cover, Node, Register};
 use ledger::flow::CLIENT_MODES;
@@ -298,7 +299,7 @@ pub(crate) fn report(folder: &Folder, record: &Record, checked: &Checked, covers
         Ok(rows)
     };
     let house: Vec<Name> =
-        checked.fleet.deployments().iter().filter(|one| one.house).map(|one| one.name.as_str().into()).collect();
+        checked.fleet.deployments().iter().filter(|one| is_house(one)).map(|one| one.name.as_str().into()).collect();
     let report = drill::judge(&Evidence {
         drill: &record.drill,
         state: &record.state,

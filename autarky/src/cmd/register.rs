@@ -25,16 +25,19 @@ enum What {
     /// Print parties, contracts, deployments and dependencies.
     Show(Common),
     /// Print what is missing, wrong or about to end. Exit code 1 when something is wrong or has ended.
-    Check(Common),
+    Check {
+        /// The day from which ends are seen, `YYYY-MM-DD`. Default: today.
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Day>,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 struct Common {
     #[command(flatten)]
     files: Files,
-    /// The day from which ends are seen, `YYYY-MM-DD`. Default: today.
-    #[arg(long, value_name = "DATE")]
-    as_of: Option<Day>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -67,16 +70,19 @@ impl Files {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (What::Show(common) | What::Check(common)) = &args.what;
+    let (common, as_of) = match &args.what {
+        What::Show(common) => (common, None),
+        What::Check { as_of, common } => (common, Some(as_of.unwrap_or_else(today))),
+    };
     let (_, register) = read(&common.files)?;
-    if matches!(args.what, What::Show(_)) {
+    let Some(day) = as_of else {
         output::line(match common.format {
             Format::Json => serde_json::to_string_pretty(&register)?,
             Format::Text => render::register(&register),
         });
         return Ok(ExitCode::SUCCESS);
-    }
-    let findings = register.check(common.as_of.unwrap_or_else(today));
+    };
+    let findings = register.check(day);
     output::line(match common.format {
         Format::Json => serde_json::to_string_pretty(&findings)?,
         Format::Text => render::findings(&findings),

@@ -6,8 +6,10 @@ use gateway::upstream::ProviderRow;
 use policy::rules::{DataTerm, Limits};
 use policy::{NanoUsd, Rules};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -180,6 +182,7 @@ pub(crate) struct ContractFile {
     /// The other party.
     pub(crate) with: String,
     /// Its last day, `YYYY-MM-DD`.
+    #[serde(deserialize_with = "day")]
     pub(crate) ends: Option<String>,
     /// Days of notice.
     pub(crate) notice_days: Option<u32>,
@@ -234,10 +237,32 @@ pub(crate) struct DeploymentFile {
     pub(crate) price: Option<RateRow>,
     /// The day from which the provider does not offer it any more, `YYYY-MM-DD`: from then on nobody asks it. The
     /// catalog's own dates only warn.
+    #[serde(deserialize_with = "day")]
     pub(crate) retires: Option<String>,
     /// How much of it may be used, whoever asks. What the provider itself says is left counts besides.
     pub(crate) limits: Limits,
     /// Its place in the preferred order, the lowest first; equal numbers share the load. Default: as written below
     /// each product's `models`, else 0.
     pub(crate) order: u32,
+}
+
+/// A day as text, or as TOML writes one without quotes.
+fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Read;
+    impl<'de> de::Visitor<'de> for Read {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a day like 2032-12-31")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<String, A::Error> {
+            toml::value::Datetime::deserialize(MapAccessDeserializer::new(map)).map(|day| day.to_string())
+        }
+    }
+    deserializer.deserialize_any(Read).map(Some)
 }

@@ -76,15 +76,54 @@ impl Serialize for Day {
     }
 }
 
+/// The key under which TOML gives a date that is written without quotes.
+const TOML_DATE: &str = "$__toml_private_datetime";
+
+/// A day as text, or as TOML writes one without quotes.
 impl<'de> Deserialize<'de> for Day {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        struct Read;
+        impl<'de> de::Visitor<'de> for Read {
+            type Value = Day;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a day like 2032-12-31")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Day, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Day, A::Error> {
+                if map.next_key::<String>()?.is_none_or(|key| key != TOML_DATE) {
+                    return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+                }
+                self.visit_str(&map.next_value::<String>()?)
+            }
+        }
+        deserializer.deserialize_any(Read)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_may_write_a_day_with_quotes_or_without() {
+        #[derive(Debug, Deserialize)]
+        struct File {
+            day: Option<Day>,
+        }
+        let read = |text: &str| toml::from_str::<File>(text).map(|file| file.day);
+        let day = Some("2032-12-31".parse().unwrap());
+        assert_eq!(read("day = 2032-12-31"), Ok(day));
+        assert_eq!(read("day = \"2032-12-31\""), Ok(day));
+        assert_eq!(read(""), Ok(None));
+        for wrong in ["day = 2032-12-31T10:00:00", "day = { on = 1 }", "day = 7", "day = \"soon\""] {
+            assert!(read(wrong).unwrap_err().to_string().contains("2032-12-31"), "{wrong}");
+        }
+    }
 
     #[test]
     fn days_are_read_counted_and_refused() {

@@ -36,7 +36,7 @@ fn draw(admin: &Admin, _: &Pairs) -> Result<Html, Problem> {
         ("offered", true),
         ("served", true),
         ("failed", true),
-        ("it", false),
+        ("how it ended", false),
         ("verdict", false),
     ];
     html.table("Those that were", "the newest first", &columns, &rows);

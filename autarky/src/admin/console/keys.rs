@@ -58,7 +58,7 @@ fn row(key: &Value) -> Vec<String> {
         let names: Vec<&str> = key.list(of).iter().filter_map(Value::as_str).collect();
         names.join(", ")
     };
-    let day = |text: &str| cell(text.get(..10).unwrap_or_default());
+    let day = |text: &str| format!("<time>{}</time>", cell(text.get(..10).unwrap_or_default()));
     let good = key.get("good").and_then(Value::as_bool).unwrap_or(false);
     let (id, team) = (safe(key.text("id")), key.text("team"));
     let until = match (key.text("revoked"), key.text("expires")) {

@@ -10,8 +10,8 @@ const STYLE: &str = "<style>nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem;padd
 border-bottom:1px solid var(--line)}nav b{margin-right:.5rem}a{color:var(--bar)}nav a{text-decoration:none}\
 nav a[aria-current]{color:var(--ink);font-weight:600}form{display:flex;flex-wrap:wrap;gap:.5rem .75rem;align-items:end;margin:.75rem 0}\
 label{display:grid;color:var(--soft);font-size:.85rem}input,select,button{font:inherit;color:var(--ink);background:var(--paper);\
-border:1px solid var(--line);border-radius:6px;padding:.25rem .5rem}button{background:var(--panel);cursor:pointer}td form{display:inline-flex;margin:0 .4rem 0 0}code{white-space:nowrap}\
-code{font:13px ui-monospace,monospace}.good{color:var(--covered)}.secret code{white-space:normal;overflow-wrap:anywhere}.secret{background:var(--panel);\
+border:1px solid var(--line);border-radius:6px;padding:.25rem .5rem;height:2.1rem}button{background:var(--panel);cursor:pointer}td form{display:inline-flex;margin:0 .4rem 0 0}code{white-space:nowrap}\
+code{font-size:13px}.secret code{white-space:normal;overflow-wrap:anywhere}.secret{background:var(--panel);\
 border:1px solid var(--line);border-radius:8px;padding:.75rem 1rem;margin:1rem 0}</style>";
 
 /// Width and height of a row of bars, in the picture's own units.
@@ -101,7 +101,7 @@ impl Html {
         let step = width / bars.len().max(1) as f64;
         let _ = write!(
             self.body,
-            "<svg viewBox=\"0 0 {width} {}\" role=\"img\"><title>{}</title><text x=\"0\" y=\"11\">{}</text>",
+            "<svg class=\"bars\" viewBox=\"0 0 {width} {}\" role=\"img\"><title>{}</title><text x=\"0\" y=\"11\">{}</text>",
             height + 34.0,
             safe(title),
             safe(&render::count(most))

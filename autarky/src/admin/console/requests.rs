@@ -67,7 +67,7 @@ fn row(attempt: &Value) -> Vec<String> {
         }
     };
     vec![
-        cell(&moment(attempt.get("started"))),
+        format!("<time>{}</time>", cell(&moment(attempt.get("started")))),
         format!("<a href=\"/console/why?request={id}\"><code>{id}</code></a>"),
         cell(attempt.text("product")),
         cell(attempt.text("requested_model")),

@@ -84,8 +84,8 @@ enum What {
 /// What is rehearsed.
 #[derive(Debug, Clone, clap::Args)]
 struct Order {
-    /// What is lost, with all that rests on it: `maker:openai`, `host:azure`, `account:…`, `region:…`, `family:…`,
-    /// `deployment:gpt`, `house`.
+    /// What is lost, with all that rests on it: `maker:openai`, `host:azure`, `invoicer:…`, `account:…`, `region:…`,
+    /// `family:…`, `provider:…`, `party:…`, `network:…`, `deployment:gpt`, `house`.
     #[arg(long, value_name = "KIND:NAME")]
     lose: Node,
     /// What that looks like from outside, with its settings: `refused`, `silent`, `cut:after=40`, `rate-limited:times=1`;

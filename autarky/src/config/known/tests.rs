@@ -90,9 +90,11 @@ fn unknown_models_and_budgets_without_prices_are_told() {
 
 #[test]
 fn a_contract_that_ends_is_told() {
-    let checked = checked(
-        "[contract.c]\nwith = \"openai\"\nends = \"2026-12-31\"\n\
-         [deployment.gpt]\nprovider = \"openai\"\nmodel = \"gpt-5.2\"\ncontract = \"c\"\n",
-    );
-    assert!(warning(&checked, "no contract any more").contains("from 2027-01-01 on, in 39 days"));
+    for day in ["\"2026-12-31\"", "2026-12-31"] {
+        let checked = checked(&format!(
+            "[contract.c]\nwith = \"openai\"\nends = {day}\n\
+             [deployment.gpt]\nprovider = \"openai\"\nmodel = \"gpt-5.2\"\ncontract = \"c\"\n"
+        ));
+        assert!(warning(&checked, "no contract any more").contains("from 2027-01-01 on, in 39 days"));
+    }
 }

@@ -358,7 +358,8 @@ const fn ceiling(wall: Wall) -> Day {
 }
 
 /// Whether `deployment` runs on our own machines.
-pub(crate) fn is_house(deployment: &Deployment) -> bool {
+#[must_use]
+pub fn is_house(deployment: &Deployment) -> bool {
     deployment.house || deployment.host == OWN
 }
 

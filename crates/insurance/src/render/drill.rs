@@ -1,6 +1,6 @@
 //! A drill, as it is planned and as it was, as text and as a page. Both are made of the same blocks.
 
-use super::html::{end, note, page, safe, table};
+use super::html::{end, note, page, prose, safe, table};
 use super::timeline::timeline;
 use super::{UNKNOWN, aligned, count, money, percent, tokens};
 use crate::drill::moment;
@@ -52,7 +52,7 @@ impl Block {
                     _ if right(at) => " class=\"n\"",
                     _ => "",
                 };
-                let _ = write!(page, "<td{mark}>{}</td>", safe(cell));
+                let _ = write!(page, "<td{mark}>{}</td>", prose(cell));
             }
             page.push_str("</tr>");
         }
@@ -341,7 +341,7 @@ pub fn standing(state: &State) -> String {
     match state {
         State::Ordered => "ordered, not begun".to_owned(),
         State::Running => "running".to_owned(),
-        State::Ended => "ended with its window".to_owned(),
+        State::Ended => "ended as ordered".to_owned(),
         State::Aborted(why) => format!("aborted: {why}"),
         State::Refused(why) => format!("refused: {why}"),
     }
@@ -354,7 +354,7 @@ fn title(record: &Record) -> String {
 
 fn times(record: &Record) -> String {
     match (record.began, record.drill.level) {
-        (None, Level::L0) => format!("asked on {}", clock(record.ended)),
+        (_, Level::L0) => format!("asked on {}", clock(record.ended)),
         (None, _) => standing(&record.state),
         (began, _) => {
             format!("began {}, ended {}: {}", clock(began), clock(record.ended), standing(&record.state))
@@ -411,7 +411,7 @@ pub fn drill_html(record: &Record, last: Option<(&Record, &[Change])>) -> String
         }
         page.push_str("<h2>Not tested</h2><ul>");
         for line in &report.not_tested {
-            let _ = write!(page, "<li>{}</li>", safe(line));
+            let _ = write!(page, "<li>{}</li>", prose(line));
         }
         page.push_str("</ul>");
         report.notes.iter().for_each(|line| note(page, line));
@@ -440,7 +440,7 @@ fn cards(page: &mut String, report: &Report) {
 fn permission(why_not: Option<&str>) -> String {
     match why_not {
         Some(why) => format!("it may not begin: {why}"),
-        None => "it may begin: the same words after `autarky drill run`".to_owned(),
+        None => "it may begin".to_owned(),
     }
 }
 
@@ -468,6 +468,9 @@ pub fn plan_text(drill: &Drill, why_not: Option<&str>, on_paper: Option<&Report>
         drill.level.about(),
         permission(why_not)
     );
+    if why_not.is_none() {
+        text.push_str(": the same words after `autarky drill run`");
+    }
     plan(drill, on_paper).iter().for_each(|block| block.text(&mut text));
     for line in on_paper.iter().flat_map(|report| &report.notes) {
         let _ = write!(text, "\nnote: {line}");
@@ -481,7 +484,7 @@ pub fn plan_html(drill: &Drill, why_not: Option<&str>, on_paper: Option<&Report>
     page(&format!("Plan of a drill: loss of {}", drill.target), |page| {
         let _ = write!(page, "<h1>Plan of a drill: loss of {}</h1>", safe(&drill.target.to_string()));
         let mark = if why_not.is_some() { "bad" } else { "good" };
-        let _ = write!(page, "<p class=\"{mark}\">{}</p>", safe(&permission(why_not)));
+        let _ = write!(page, "<p class=\"{mark}\">{}</p>", prose(&permission(why_not)));
         plan(drill, on_paper).iter().for_each(|block| block.html(page));
         on_paper.iter().flat_map(|report| &report.notes).for_each(|line| note(page, line));
     })

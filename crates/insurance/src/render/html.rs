@@ -12,21 +12,21 @@ const BAR: f64 = 240.0;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6470;--line:#d5dae1;--paper:#fff;--panel:#f5f7f9;--bar:#3b6fb6;
---untouched:#c3cad3;--covered:#2e8b57;--configured:#d9a21b;--last:#d9702b;--nothing:#c0392b;--unknown:#8b93a0}
+--untouched:#c3cad3;--covered:#2e8b57;--good:#24734a;--configured:#d9a21b;--last:#d9702b;--nothing:#c0392b;--unknown:#8b93a0}
 @media (prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#a3adba;--line:#39414c;--paper:#14181d;--panel:#1c2229;
---bar:#6ea3e8;--untouched:#4a5461;--covered:#4db37f;--configured:#e2b744;--last:#e58a4d;--nothing:#e5645a;--unknown:#7d8794}}
+--bar:#6ea3e8;--untouched:#4a5461;--covered:#4db37f;--good:#4db37f;--configured:#e2b744;--last:#e58a4d;--nothing:#e5645a;--unknown:#7d8794}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:72rem;margin:0 auto;padding:2rem 1.25rem 4rem}h1{font-size:1.6rem;margin:0 0 .25rem}
 h2{font-size:1.1rem;margin:2.25rem 0 .5rem}.basis{color:var(--soft);font-weight:400;font-size:.85rem}
 p.lead,.note{color:var(--soft);margin:.25rem 0}.wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:600;font-size:.85rem}td.n,th.n{text-align:right}tr.sum td{color:var(--soft)}
+th{color:var(--soft);font-weight:600;font-size:.85rem}td.n,th.n{text-align:right}td.n,time{white-space:nowrap}td:first-child{min-width:7rem}.fate{min-width:20rem}code{font:.87em ui-monospace,monospace}tr.sum td{color:var(--soft)}
 .cards{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1rem}
 .card{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem;min-width:8rem}
 .card b{display:block;font-size:1.25rem}.card span{color:var(--soft);font-size:.85rem}
-svg{display:block;max-width:100%}td svg{max-width:none}svg.timeline{width:100%;min-width:44rem}svg text{fill:var(--soft);font:11px system-ui,sans-serif}
-.bad{color:var(--nothing);font-weight:600}.good{color:var(--covered);font-weight:600}.key{display:inline-flex;align-items:center;gap:.35rem;margin-right:1rem;color:var(--soft);font-size:.85rem}
+svg{display:block;max-width:100%}td svg{max-width:none}svg.timeline{width:100%;min-width:55rem}svg.bars{overflow:visible}@media (max-width:40rem){svg.bars text{font-size:22px}}svg text{fill:var(--soft);font:11px system-ui,sans-serif}
+.bad{color:var(--nothing);font-weight:600}.good{color:var(--good);font-weight:600}.key{display:inline-flex;align-items:center;gap:.35rem;margin-right:1rem;color:var(--soft);font-size:.85rem}
 .key i{width:.8rem;height:.8rem;border-radius:2px;display:inline-block}
 ";
 
@@ -64,7 +64,21 @@ pub fn page(title: &str, body: impl FnOnce(&mut String)) -> String {
 
 /// A line in small print.
 pub fn note(page: &mut String, text: &str) {
-    let _ = write!(page, "<p class=\"note\">{}</p>", safe(text));
+    let _ = write!(page, "<p class=\"note\">{}</p>", prose(text));
+}
+
+/// Words for people, safe anywhere; what stands between backticks is shown as what it is.
+#[must_use]
+pub fn prose(text: &str) -> String {
+    let safe = safe(text);
+    let parts: Vec<&str> = safe.split('`').collect();
+    // Without its partner a backtick is only a sign.
+    if parts.len().is_multiple_of(2) {
+        return safe;
+    }
+    let part =
+        |(at, part): (usize, &&str)| if at % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    parts.iter().enumerate().map(part).collect()
 }
 
 /// Text that may stand anywhere in the page.
@@ -204,8 +218,7 @@ fn picture(left: &Survival) -> String {
         x += width;
     }
     bar.push_str("</svg>");
-    let _ = write!(bar, "<span class=\"basis\">{}</span>", safe(&words));
-    bar
+    format!("<div class=\"fate\">{bar}<span class=\"basis\">{}</span></div>", safe(&words))
 }
 
 fn share_bar(share: Option<f64>) -> String {
@@ -269,7 +282,7 @@ fn calendar(page: &mut String, report: &Exposure) {
         let then = ending.survival.as_ref().map(picture).unwrap_or_default();
         let _ = write!(
             page,
-            "<tr><td>{}{}</td><td class=\"n\">{}</td><td>{}: {what}</td><td class=\"n\">{}</td><td>{then}</td><td>{}</td></tr>",
+            "<tr><td><time>{}{}</time></td><td class=\"n\">{}</td><td>{}: {what}</td><td class=\"n\">{}</td><td>{then}</td><td>{}</td></tr>",
             if ending.not_before { "≥ " } else { "" },
             ending.date,
             ending.days,
@@ -322,12 +335,12 @@ fn exits(page: &mut String, report: &Exposure) {
         let total = exit.days.map_or_else(|| super::UNKNOWN.to_owned(), |days| format!("{bound}{days:.1} d"));
         let parts = exit.parts.iter().map(|part| {
             let days = part.days.map_or_else(|| super::UNKNOWN.to_owned(), |days| format!("{days:.1} d"));
-            format!("{} {days} <span class=\"basis\">{}: {}</span>", part.name, part.basis.name(), safe(&part.how))
+            format!("{} {days} <span class=\"basis\">{}: {}</span>", part.name, part.basis.name(), prose(&part.how))
         });
         let parts = parts.collect::<Vec<_>>().join("<br>");
         let _ = write!(
             page,
-            "<tr><td>{}</td><td class=\"n\">{total}</td><td>{parts}</td></tr>",
+            "<tr><td>{}</td><td class=\"n\">{total}</td><td><div class=\"fate\">{parts}</div></td></tr>",
             safe(&exit.node.to_string())
         );
     }

@@ -13,7 +13,7 @@ mod whatif;
 
 pub use self::csv::csv;
 pub use drill::{drill_html, drill_text, drills_text, plan_html, plan_text, standing};
-pub use html::{end, html, note, page, safe, table};
+pub use html::{end, html, note, page, prose, safe, table};
 pub use reconcile::reconcile_text;
 pub use register::{findings, register};
 pub use replay::{replay_html, replay_text};

@@ -13,7 +13,8 @@ fn headline(report: &WhatIf) -> String {
     let assumed = report.assumed.filter(|(_, share)| *share > MUCH).map_or_else(String::new, |(what, share)| {
         format!("caution, {:.0} % of the {what} is assumed by the scenario itself · ", share * 100.0)
     });
-    format!("{assumed}what if {}: {}", report.name, report.about)
+    let about = if report.about.is_empty() { String::new() } else { format!(": {}", report.about) };
+    format!("{assumed}what if {}{about}", report.name)
 }
 
 /// How a figure is printed: bare, as per cent, as dollars.
