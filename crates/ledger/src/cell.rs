@@ -42,6 +42,8 @@ pub struct Column {
     pub otel: &'static str,
     /// What it means: its comment in the list of fields.
     pub doc: &'static str,
+    /// Its number in the journal.
+    pub(crate) number: u8,
     /// Whether it is each row's own; the others are those of a kind of row.
     pub own: bool,
     /// What it holds.

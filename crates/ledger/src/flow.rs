@@ -123,11 +123,6 @@ pub struct Flow {
 }
 
 impl FlowKey {
-    /// The bucket of `SIZES` that the prompt of `row` falls into.
-    pub(crate) fn size_of(row: &Attempt) -> Option<u8> {
-        row.input_tokens.map(bucket)
-    }
-
     /// The key of the flow that `row` belongs to.
     #[must_use]
     pub fn of(row: &Attempt) -> Self {
@@ -148,8 +143,59 @@ impl FlowKey {
             family: row.family.clone(),
             portability: row.portability,
             locked_by: row.locked_by.clone(),
-            size: Self::size_of(row),
+            size: row.input_tokens.map(size),
             lacked: LACKS.iter().enumerate().fold(0, |mask, (at, reason)| mask | u8::from(lacked(reason)) << at),
+        }
+    }
+}
+
+/// What one attempt counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) answered: bool,
+    pub(crate) input: Option<u64>,
+    pub(crate) cached: Option<u64>,
+    pub(crate) output: Option<u64>,
+    pub(crate) cost_nanodollars: Option<i64>,
+    pub(crate) first_token_us: Option<u64>,
+    pub(crate) started: i64,
+}
+
+impl Counts {
+    fn of(row: &Attempt) -> Self {
+        Self {
+            answered: row.outcome == Outcome::Ok,
+            input: row.input_tokens,
+            cached: row.cache_read_tokens,
+            output: row.output_tokens,
+            cost_nanodollars: row.cost_nanodollars,
+            first_token_us: row.first_token_us,
+            started: row.started,
+        }
+    }
+
+    /// The flow that is this one attempt, without a key.
+    pub(crate) fn flow(&self) -> Flow {
+        let answered = u64::from(self.answered);
+        let counted = self.input.is_some() && self.output.is_some();
+        let most = |tokens: Option<u64>| tokens.map(|count| count.min(MOST_TOKENS));
+        let of_answered = |tokens: Option<u64>| most(tokens).filter(|_| self.answered).unwrap_or(0);
+        Flow {
+            key: FlowKey::default(),
+            attempts: 1,
+            answered,
+            tokens: most(self.input).unwrap_or(0) + most(self.output).unwrap_or(0),
+            input: of_answered(self.input),
+            cached: of_answered(self.cached),
+            output: of_answered(self.output),
+            uncounted: if counted { 0 } else { answered },
+            cost_nanodollars: self.cost_nanodollars.unwrap_or(0).clamp(-MOST_NANODOLLARS, MOST_NANODOLLARS),
+            unpriced: if self.cost_nanodollars.is_some() { 0 } else { answered },
+            largest: most(self.input),
+            first: self.started,
+            last: self.started,
+            timed: if self.first_token_us.is_some() { answered } else { 0 },
+            first_token_us: of_answered(self.first_token_us),
         }
     }
 }
@@ -158,32 +204,7 @@ impl Flow {
     /// The flow that is one attempt.
     #[must_use]
     pub fn of(row: &Attempt) -> Self {
-        Self::keyed(FlowKey::of(row), row)
-    }
-
-    /// What `row` counts, under `key`.
-    pub(crate) fn keyed(key: FlowKey, row: &Attempt) -> Self {
-        let answered = u64::from(row.outcome == Outcome::Ok);
-        let counted = row.input_tokens.is_some() && row.output_tokens.is_some();
-        let most = |tokens: Option<u64>| tokens.map(|count| count.min(MOST_TOKENS));
-        let of_answered = |tokens: Option<u64>| most(tokens).filter(|_| answered == 1).unwrap_or(0);
-        Self {
-            key,
-            attempts: 1,
-            answered,
-            tokens: most(row.input_tokens).unwrap_or(0) + most(row.output_tokens).unwrap_or(0),
-            input: of_answered(row.input_tokens),
-            cached: of_answered(row.cache_read_tokens),
-            output: of_answered(row.output_tokens),
-            uncounted: if counted { 0 } else { answered },
-            cost_nanodollars: row.cost_nanodollars.unwrap_or(0).clamp(-MOST_NANODOLLARS, MOST_NANODOLLARS),
-            unpriced: if row.cost_nanodollars.is_some() { 0 } else { answered },
-            largest: most(row.input_tokens),
-            first: row.started,
-            last: row.started,
-            timed: if row.first_token_us.is_some() { answered } else { 0 },
-            first_token_us: of_answered(row.first_token_us),
-        }
+        Self { key: FlowKey::of(row), ..Counts::of(row).flow() }
     }
 
     /// Adds `other`, whose key is not looked at.
@@ -233,6 +254,7 @@ impl Flow {
     }
 }
 
-fn bucket(tokens: u64) -> u8 {
+/// The bucket of `SIZES` that a prompt of so many tokens falls into.
+pub(crate) fn size(tokens: u64) -> u8 {
     SIZES.iter().fold(0, |bucket, from| bucket + u8::from(tokens >= *from))
 }

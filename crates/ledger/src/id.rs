@@ -42,7 +42,7 @@ impl RequestId {
         let (prefix, rest) = signs.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
         rest.copy_from_slice(&base32::signs(u128::from_be_bytes(self.0)));
-        String::from_utf8_lossy(&signs).into_owned()
+        String::from_utf8(signs.to_vec()).unwrap_or_default()
     }
 }
 

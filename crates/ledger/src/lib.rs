@@ -28,6 +28,7 @@ pub use flow::{Flow, FlowKey};
 pub use id::RequestId;
 pub use journal::{Journal, JournalError, JournalOptions, JournalStatus, Kept};
 pub use keys::{Key, KeyError, KeyKind, KeyRing, Quota};
+pub use packed::Entries;
 pub use record::{Attempt, Candidate, Mode, Name, Outcome, Portability, UsageSource};
 pub use sqlite::Sqlite;
 pub use store::{Dimension, Filter, Forgotten, Store, StoreError, Total};

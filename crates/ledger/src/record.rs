@@ -5,7 +5,7 @@
 use crate::cell::{Cell, Column, Field, Mismatch};
 use crate::id::RequestId;
 use crate::named::named;
-use crate::packed::{Packed, Values, pack_scores, unpack_scores};
+use crate::packed::{Packed, Value, Values, pack_scores, unpack_scores};
 use canon::{FaultKind, Loss, StopReason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -114,6 +114,7 @@ macro_rules! attempt {
             name: stringify!($field),
             otel: $otel,
             doc: $doc,
+            number: $number,
             own: is_own!($part),
             kind: <$type as Field>::KIND,
             required: <$type as Field>::REQUIRED,
@@ -123,11 +124,6 @@ macro_rules! attempt {
             /// The row's values in the order of `COLUMNS`.
             pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
                 [$(Field::cell(&self.$field),)+].into_iter()
-            }
-
-            /// Hands out the values that are its own, in the order of `COLUMNS`.
-            pub(crate) fn own_cells<'a>(&'a self, mut take: impl FnMut(Cell<'a>)) {
-                $(of_own!($part, take(Field::cell(&self.$field)));)+
             }
 
             /// Hands out the values that are its kind's, in the order of `COLUMNS`.
@@ -156,6 +152,15 @@ macro_rules! attempt {
             pub(crate) fn pack_own(&self, out: &mut Vec<u8>) {
                 $(of_own!($part, self.$field.pack($number, out));)+
                 pack_scores(&self.candidates, SCORES, out);
+            }
+
+            /// The cell of the own field `number`, from its packed value; `Null` for others. `None`: nobody understands it.
+            pub(crate) fn own_cell(number: u8, value: Value<'_>) -> Option<Cell<'_>> {
+                match number {
+                    $($number => of_own!($part, return <$type as Packed>::cell(value)),)+
+                    _ => {}
+                }
+                Some(Cell::Null)
             }
 
             /// Takes over what `packed` says, of either part. `None`: nobody understands it.
@@ -188,7 +193,7 @@ macro_rules! of_own {
     (own, $do:expr) => {
         $do
     };
-    (kind, $do:expr) => {};
+    (kind, $do:expr) => {{}};
 }
 
 macro_rules! of_kind {
@@ -199,7 +204,7 @@ macro_rules! of_kind {
 }
 
 /// The number of the candidates' scores: candidates are of the kind, how they were scored is a row's own.
-const SCORES: u8 = 60;
+pub(crate) const SCORES: u8 = 60;
 
 attempt! {
     /// The client's request.

@@ -7,6 +7,7 @@ use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::keys::Key;
 use crate::named::named;
+use crate::packed::Entries;
 use crate::record::{Attempt, Name};
 use std::path::PathBuf;
 
@@ -191,7 +192,16 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// The store refuses; then none of the rows was added.
-    fn append(&self, rows: &[Attempt]) -> Result<u64, StoreError>;
+    fn append(&self, rows: &[Attempt]) -> Result<u64, StoreError> {
+        self.feed(&Entries::of(rows))
+    }
+
+    /// Adds rows as the journal has them, as [`Self::append`] does: a store that can take them as they are saves itself the
+    /// reading, which costs more than all else.
+    ///
+    /// # Errors
+    /// The store refuses; then none of the rows was added.
+    fn feed(&self, entries: &Entries) -> Result<u64, StoreError>;
 
     /// Makes sure that a loss of power takes nothing that was added before.
     ///

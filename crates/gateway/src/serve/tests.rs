@@ -18,7 +18,8 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use ledger::keys::{self, Wish};
 use ledger::store::{Dimension, Filter, Forgotten, StoreError, Total};
 use ledger::{
-    Attempt, Feeder, FeederOptions, Flow, Journal, JournalOptions, Key, KeyRing, Name, Quota, RequestId, Sqlite, Store,
+    Attempt, Entries, Feeder, FeederOptions, Flow, Journal, JournalOptions, Key, KeyRing, Name, Quota, RequestId,
+    Sqlite, Store,
 };
 use policy::rules::Rules;
 use policy::{Deployment, Fleet, FleetSpec, NanoUsd, Price, ProductIx};
@@ -64,7 +65,7 @@ macro_rules! counted {
 }
 
 counted! { Store, Sqlite:
-    fn append(rows: &[Attempt]) -> Result<u64, StoreError>;
+    fn feed(entries: &Entries) -> Result<u64, StoreError>;
     fn persist() -> Result<(), StoreError>;
     fn attempts(request: RequestId) -> Result<Vec<Attempt>, StoreError>;
     fn list(filter: &Filter) -> Result<Vec<Attempt>, StoreError>;

@@ -32,7 +32,7 @@ pub struct FeederOptions {
 impl Default for FeederOptions {
     fn default() -> Self {
         Self {
-            every: Duration::from_millis(50),
+            every: Duration::from_millis(200),
             batch_rows: 1_000,
             longest_wait: Duration::from_secs(5),
             recover_every: Duration::from_secs(10),

@@ -25,7 +25,7 @@ impl Worker {
         let mut found = false;
         for (segment, damaged) in segments.iter().zip(&mut damaged) {
             let mut tail = Tail::default();
-            while tail.read(segment, |_, entry| match entry.and_then(|entry| entry.row(moulds.of(&entry)?)) {
+            while tail.read(segment, |_, entry| match entry.and_then(|entry| entry.row(&*moulds.of(&entry)?)) {
                 Some(row) if row.outcome == Outcome::Open => {
                     begun.insert(row.row_key(), row);
                 }

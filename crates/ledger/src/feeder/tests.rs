@@ -278,7 +278,7 @@ fn cost_of_an_entry() {
     let mut moulds = crate::packed::Moulds::default();
     time("decode a full row", &mut || {
         let crate::packed::First::Whole(found) = crate::packed::first(&entry) else { return };
-        std::hint::black_box(moulds.of(&found).and_then(|mould| found.row(mould)));
+        std::hint::black_box(moulds.of(&found).and_then(|mould| found.row(&mould)));
     });
     time("clone a full row", &mut || {
         std::hint::black_box(row.clone());

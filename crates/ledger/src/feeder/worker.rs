@@ -3,8 +3,8 @@
 use super::tail::Tail;
 use super::{FeederError, FeederOptions, FeederStatus};
 use crate::journal::{JournalError, Segment, Shared};
-use crate::packed::{Entry, Moulds, Sum};
-use crate::record::{Attempt, Outcome, RowKey};
+use crate::packed::{Entries, Entry, Moulds, Sum};
+use crate::record::{Outcome, RowKey};
 use crate::store::Store;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -42,7 +42,7 @@ type ByRow<V> = HashMap<RowKey, V, BuildHasherDefault<Sum>>;
 struct Rows {
     moulds: Moulds,
     /// Ended attempts for the store.
-    ended: Vec<Attempt>,
+    ended: Entries,
     /// Where the entries of begun ones stand; most are ended before anyone would read them.
     open: ByRow<Place>,
     /// Begun ones whose entry was written again to a later segment and not read there yet; `true`: ended meanwhile.
@@ -60,7 +60,7 @@ impl Rows {
             }
             return Some(());
         }
-        self.ended.push(entry.row(mould)?);
+        self.ended.push(key, entry);
         self.open.remove(&key);
         if let Some(ended) = self.carried.get_mut(&key) {
             *ended = true;
@@ -119,7 +119,7 @@ impl Worker {
     /// Adds what was read to the store.
     fn commit(&mut self) -> Result<(), FeederError> {
         if !self.rows.ended.is_empty() {
-            self.store.append(&self.rows.ended)?;
+            self.store.feed(&self.rows.ended)?;
             self.fed += self.rows.ended.len() as u64;
             self.rows.ended.clear();
         }

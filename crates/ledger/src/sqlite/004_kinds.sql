@@ -4,7 +4,7 @@
 -- to the row, stand in `scores`, eight bytes each.
 -- The tables are made from the mould when a day begins; days in the older form, one wide table each, are taken over.
 
--- Rows lie in the order of their requests' ids, which say when these came. How much later, or earlier by a clock set back,
--- attempts of a day began, in microseconds: so a span of time is a span of ids.
+-- Rows lie in the order in which their requests came, which their ids say. How much later, or earlier by a clock set back,
+-- attempts of a day began, in microseconds: so a span of time is a span of places.
 ALTER TABLE days ADD COLUMN early INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE days ADD COLUMN late INTEGER NOT NULL DEFAULT 0;

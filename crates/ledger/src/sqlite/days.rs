@@ -2,15 +2,13 @@
 //! and a day is forgotten by dropping its tables: one of rows, one of their kinds, and a view that has both. The table
 //! `days` knows of each from when to when its attempts began.
 
-use super::refused;
+use super::{places, refused};
 use crate::id::RequestId;
 use crate::names;
-use crate::record::Attempt;
 use crate::store::{Filter, StoreError};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 const READ: &str = "read the ledger";
-const MILLIS: u64 = 86_400_000;
 
 /// A day that has rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +42,13 @@ impl Day {
         format!("kinds_{}", self.number)
     }
 
-    /// Counts a row in; `new`: it was not there before.
-    pub(super) fn tell(&mut self, row: &Attempt, new: bool) {
-        self.first = self.first.min(row.started);
-        self.last = self.last.max(row.started);
+    /// Counts a row in, begun at `started`; `new`: it was not there before.
+    pub(super) fn tell(&mut self, request: RequestId, started: i64, new: bool) {
+        self.first = self.first.min(started);
+        self.last = self.last.max(started);
         self.count += i64::from(new);
-        let came = i64::try_from(row.request_id.unix_millis()).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let after = row.started.saturating_sub(came);
+        let came = i64::try_from(request.unix_millis()).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let after = started.saturating_sub(came);
         self.early = self.early.min(after);
         self.late = self.late.max(after);
     }
@@ -67,7 +65,7 @@ pub(super) struct Forgotten {
 
 /// The day on which `request` came.
 pub(super) fn of(request: RequestId) -> i64 {
-    i64::try_from(request.unix_millis() / MILLIS).unwrap_or(i64::MAX)
+    i64::try_from(request.unix_millis() / places::DAY).unwrap_or(i64::MAX)
 }
 
 /// The days with attempts that began in the time of `filter`, in order.
@@ -136,8 +134,7 @@ fn make(transaction: &Transaction<'_>, day: &Day) -> rusqlite::Result<()> {
     };
     let (rows, kinds) = (day.rows(), day.kinds());
     transaction.execute_batch(&format!(
-        "CREATE TABLE {rows} ({}kind INTEGER NOT NULL, scores BLOB, PRIMARY KEY (request_id, attempt)) \
-         STRICT, WITHOUT ROWID; \
+        "CREATE TABLE {rows} ({}kind INTEGER NOT NULL, scores BLOB, place INTEGER PRIMARY KEY) STRICT; \
          CREATE TABLE {kinds} ({}id INTEGER PRIMARY KEY) STRICT",
         columns(true),
         columns(false)
@@ -149,7 +146,7 @@ fn make(transaction: &Transaction<'_>, day: &Day) -> rusqlite::Result<()> {
 fn view(transaction: &Transaction<'_>, day: &Day, mould: &[Column]) -> rusqlite::Result<()> {
     let names: String = mould.iter().map(|column| format!("\"{}\", ", column.name)).collect();
     transaction.execute_batch(&format!(
-        "CREATE VIEW {} AS SELECT {names}scores FROM {} CROSS JOIN {} ON id = kind",
+        "CREATE VIEW {} AS SELECT {names}scores, place FROM {} CROSS JOIN {} ON id = kind",
         day.attempts(),
         day.rows(),
         day.kinds()

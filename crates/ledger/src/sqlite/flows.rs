@@ -1,14 +1,17 @@
 //! Flows in SQL. Days and hours are summed when their rows are written, so that a report over millions of attempts reads
 //! thousands of sums; at the ends of a window broken days are read by the hour, and only broken hours from rows.
 
+use super::kinds::Kind;
 use super::rows::condition;
 use super::{days, refused};
-use crate::flow::{CLIENT_MODES, Flow, FlowKey, LACKS, MOST_NANODOLLARS, MOST_TOKENS, SIZES};
+use crate::flow::{CLIENT_MODES, Counts, Flow, FlowKey, LACKS, MOST_NANODOLLARS, MOST_TOKENS, SIZES, size};
 use crate::named::Named;
-use crate::record::{Attempt, Name, Portability};
+use crate::packed::Sum;
+use crate::record::{Name, Portability};
 use crate::store::{Dimension, Filter, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::LazyLock;
 
 const SUM: &str = "sum the ledger";
@@ -92,20 +95,23 @@ pub(super) type KindOf = (i64, i64);
 #[derive(Default)]
 pub(super) struct Sums {
     /// New flows: by the hour, by day and number of a kind, and by the size of the prompt.
-    new: HashMap<(i64, KindOf, Option<u8>), Flow>,
+    new: HashMap<(i64, KindOf, Option<u8>), Flow, BuildHasherDefault<Sum>>,
     /// Hours in which a row was replaced: maxima cannot be taken back, so these are summed again.
     stale: BTreeSet<i64>,
 }
 
 impl Sums {
     /// Counts a new row of `kind`, which tells its flow but for the size of the prompt.
-    pub(super) fn add(&mut self, row: &Attempt, kind: KindOf) {
-        if Flow::counts(row) {
-            let of = (row.started.div_euclid(HOURS.span), kind, FlowKey::size_of(row));
-            let new = |key| Flow::keyed(key, row);
+    pub(super) fn add(&mut self, counts: &Counts, day: i64, kind: &Kind) {
+        if kind.counts {
+            let size = counts.input.map(size);
+            let of = (counts.started.div_euclid(HOURS.span), (day, kind.number), size);
             match self.new.get_mut(&of) {
-                Some(flow) => flow.add(&new(FlowKey::default())),
-                None => _ = self.new.insert(of, new(FlowKey::of(row))),
+                Some(flow) => flow.add(&counts.flow()),
+                None => {
+                    let key = FlowKey { size, ..kind.flow.clone() };
+                    self.new.insert(of, Flow { key, ..counts.flow() });
+                }
             }
         }
     }
@@ -117,8 +123,14 @@ impl Sums {
 
     /// Writes the sums; all rows are there already. A day of which attempts begun before `forgotten` may be missing is
     /// not summed again: there a replaced row stays counted as what it was.
-    pub(super) fn keep(mut self, transaction: &Transaction<'_>, forgotten: i64) -> Result<(), StoreError> {
+    pub(super) fn keep(
+        mut self,
+        transaction: &Transaction<'_>,
+        ids: &mut FlowIds,
+        forgotten: i64,
+    ) -> Result<(), StoreError> {
         let doing = refused(SUM);
+        ids.look_around(transaction).map_err(&doing)?;
         self.stale.retain(|hour| day_of(*hour).saturating_mul(DAYS.span) >= forgotten);
         let stale_days: BTreeSet<i64> = self.stale.iter().copied().map(day_of).collect();
         let mut by_hour: HashMap<i64, Vec<Flow>> = HashMap::new();
@@ -129,18 +141,18 @@ impl Sums {
         for (hour, flows) in by_hour {
             let flows = Flow::merged(flows);
             if !self.stale.contains(&hour) {
-                add(transaction, &HOURS, hour, &flows)?;
+                add(transaction, ids, &HOURS, hour, &flows)?;
             }
             by_day.entry(day_of(hour)).or_default().extend(flows);
         }
         for (day, flows) in by_day.into_iter().filter(|(day, _)| !stale_days.contains(day)) {
-            add(transaction, &DAYS, day, &Flow::merged(flows))?;
+            add(transaction, ids, &DAYS, day, &Flow::merged(flows))?;
         }
         for hour in self.stale {
             clear(transaction, &HOURS, hour).map_err(&doing)?;
             let (from, until) = (hour.saturating_mul(HOURS.span), (hour + 1).saturating_mul(HOURS.span));
             let filter = Filter { from: Some(from), until: Some(until), ..Filter::default() };
-            add(transaction, &HOURS, hour, &of_rows(transaction, &filter)?)?;
+            add(transaction, ids, &HOURS, hour, &of_rows(transaction, &filter)?)?;
         }
         stale_days.into_iter().try_for_each(|day| sum_hours(transaction, day)).map_err(&doing)
     }
@@ -168,22 +180,58 @@ fn sum_hours(transaction: &Transaction<'_>, day: i64) -> rusqlite::Result<()> {
     transaction.prepare_cached(&sql)?.execute((day, day * hours, (day + 1) * hours)).map(|_| ())
 }
 
-fn key_id(transaction: &Transaction<'_>, key: &FlowKey) -> Result<i64, StoreError> {
-    let refuse = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Refused { doing: SUM, source: error };
-    let text = sonic_rs::to_string(key).map_err(|error| refuse(error.into()))?;
-    let find = || {
-        let mut statement = transaction.prepare_cached("SELECT id FROM flow_keys WHERE key = ?1")?;
-        if let Some(id) = statement.query_row([&text], |row| row.get(0)).optional()? {
-            return Ok(id);
+/// The numbers of flows' keys, as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct FlowIds {
+    known: HashMap<FlowKey, i64>,
+    /// Of the database when they were known: another one says that somebody else wrote to it.
+    version: i64,
+}
+
+/// Most numbers that are known at a time.
+const MOST_IDS: usize = 20_000;
+
+impl FlowIds {
+    /// Forgets them if somebody else wrote, who may have forgotten keys.
+    fn look_around(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let version = transaction.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if version != self.version || self.known.len() >= MOST_IDS {
+            self.known.clear();
         }
-        let mut insert = transaction.prepare_cached("INSERT INTO flow_keys (key) VALUES (?1)")?;
-        insert.insert([&text])
-    };
-    find().map_err(|error: rusqlite::Error| refuse(error.into()))
+        self.version = version;
+        Ok(())
+    }
+
+    /// The number of `key`, which is written if it is new.
+    fn of(&mut self, transaction: &Transaction<'_>, key: &FlowKey) -> Result<i64, StoreError> {
+        if let Some(id) = self.known.get(key) {
+            return Ok(*id);
+        }
+        let refuse =
+            |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Refused { doing: SUM, source: error };
+        let text = sonic_rs::to_string(key).map_err(|error| refuse(error.into()))?;
+        let find = || {
+            let mut statement = transaction.prepare_cached("SELECT id FROM flow_keys WHERE key = ?1")?;
+            if let Some(id) = statement.query_row([&text], |row| row.get(0)).optional()? {
+                return Ok(id);
+            }
+            let mut insert = transaction.prepare_cached("INSERT INTO flow_keys (key) VALUES (?1)")?;
+            insert.insert([&text])
+        };
+        let id = find().map_err(|error: rusqlite::Error| refuse(error.into()))?;
+        self.known.insert(key.clone(), id);
+        Ok(id)
+    }
 }
 
 /// Adds `flows` to the sums of `span`.
-fn add(transaction: &Transaction<'_>, level: &Level, span: i64, flows: &[Flow]) -> Result<(), StoreError> {
+fn add(
+    transaction: &Transaction<'_>,
+    ids: &mut FlowIds,
+    level: &Level,
+    span: i64,
+    flows: &[Flow],
+) -> Result<(), StoreError> {
     let counts = SUMS.split(", ").take(11).map(|name| format!("{name} = {name} + excluded.{name}"));
     let sql = format!(
         "INSERT INTO {} (key, span, {SUMS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
@@ -198,7 +246,7 @@ fn add(transaction: &Transaction<'_>, level: &Level, span: i64, flows: &[Flow]) 
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     for flow in flows {
         let values = params![
-            key_id(transaction, &flow.key)?,
+            ids.of(transaction, &flow.key)?,
             span,
             whole(flow.attempts),
             whole(flow.answered),

@@ -6,6 +6,7 @@ mod days;
 mod flows;
 mod keys;
 mod kinds;
+mod places;
 mod rows;
 mod schema;
 
@@ -13,8 +14,10 @@ use crate::flow::Flow;
 use crate::id::RequestId;
 use crate::journal::lock;
 use crate::keys::Key;
+use crate::packed::Entries;
 use crate::record::Attempt;
 use crate::store::{Dimension, Filter, Forgotten, Store, StoreError, Total};
+use flows::FlowIds;
 use kinds::Kinds;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::OpenOptions;
@@ -41,7 +44,14 @@ pub struct Sqlite {
 #[derive(Debug)]
 pub(crate) struct Pen {
     pub(crate) connection: Connection,
+    pad: Pad,
+}
+
+/// What a connection knows of what it wrote, to be forgotten where a transaction fails.
+#[derive(Debug, Default)]
+struct Pad {
     kinds: Kinds,
+    flow_ids: FlowIds,
 }
 
 /// The pen, if there is one.
@@ -50,7 +60,7 @@ enum Writer {
     /// There is none, by intent.
     Never,
     /// There is one as soon as there can be.
-    Some(OnceLock<Mutex<Pen>>),
+    Some(OnceLock<Box<Mutex<Pen>>>),
 }
 
 impl Sqlite {
@@ -59,7 +69,7 @@ impl Sqlite {
     /// # Errors
     /// The file cannot be used, or a newer version made it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let writer = Writer::Some(OnceLock::from(Mutex::new(writer(path)?)));
+        let writer = Writer::Some(OnceLock::from(Box::new(Mutex::new(writer(path)?))));
         let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         Ok(Self { path: path.to_owned(), writer, reader: Mutex::new(reader) })
     }
@@ -107,15 +117,14 @@ impl Sqlite {
     fn write<T>(
         &self,
         doing: &'static str,
-        write: impl FnOnce(&Transaction<'_>, &mut Kinds) -> Result<T, StoreError>,
+        write: impl FnOnce(&Transaction<'_>, &mut Pad) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut pen = self.writer()?;
-        let Pen { connection, kinds } = &mut *pen;
+        let Pen { connection, pad } = &mut *pen;
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(refused(doing))?;
-        let done = write(&begun, kinds).and_then(|done| begun.commit().map(|()| done).map_err(refused(doing)));
+        let done = write(&begun, pad).and_then(|done| begun.commit().map(|()| done).map_err(refused(doing)));
         if done.is_err() {
-            // what it wrote of them is not there
-            kinds.forget();
+            *pad = Pad::default();
         }
         done
     }
@@ -126,7 +135,7 @@ impl Sqlite {
             Writer::Some(there) => match there.get() {
                 Some(pen) => Ok(lock(pen)),
                 None => {
-                    let pen = Mutex::new(writer(&self.path)?);
+                    let pen = Box::new(Mutex::new(writer(&self.path)?));
                     Ok(lock(there.get_or_init(|| pen)))
                 }
             },
@@ -153,7 +162,7 @@ fn writer(path: &Path) -> Result<Pen, StoreError> {
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
         .map_err(|error| open(error.into()))?;
     schema::migrate(&mut writer, path)?;
-    Ok(Pen { connection: writer, kinds: Kinds::default() })
+    Ok(Pen { connection: writer, pad: Pad::default() })
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
@@ -170,11 +179,11 @@ fn refused(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
 }
 
 impl Store for Sqlite {
-    fn append(&self, rows: &[Attempt]) -> Result<u64, StoreError> {
-        if rows.is_empty() {
+    fn feed(&self, entries: &Entries) -> Result<u64, StoreError> {
+        if entries.is_empty() {
             return Ok(0);
         }
-        self.write("add rows to the ledger", |transaction, kinds| rows::append(transaction, kinds, rows))
+        self.write("add rows to the ledger", |transaction, pad| rows::append(transaction, pad, entries))
     }
 
     fn persist(&self) -> Result<(), StoreError> {
@@ -214,7 +223,8 @@ impl Store for Sqlite {
             gone.days += 1;
             gone.rows += rows;
         }
-        self.write("forget old sums", |transaction, _| {
+        self.write("forget old sums", |transaction, pad| {
+            pad.flow_ids = FlowIds::default();
             let forgotten = days::forgotten(transaction)?.until;
             flows::forget(transaction, sums_before.min(forgotten), forgotten)
         })?;
@@ -261,6 +271,27 @@ mod tests {
             Sqlite::open(&dir.path().join(format!("{number}/ledger.db"))).unwrap()
         })
         .unwrap();
+    }
+
+    #[test]
+    fn rows_that_fall_on_one_place_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("ledger.db")).unwrap();
+        let mut by_place = std::collections::HashMap::new();
+        let ids = (0..200_000).map(|number| RequestId::new(1_700_000_000_000, number));
+        let pairs = ids.filter_map(|id| by_place.insert(places::of((id, 1)), id).map(|other| [other, id]));
+        let row = |request_id, attempt| Attempt { request_id, attempt, ..suite::sample(1) };
+        let rows: Vec<Attempt> = pairs.flatten().flat_map(|id| [1, 2, 64, 65, 900].map(|at| row(id, at))).collect();
+        assert!(rows.len() >= 10, "some meet");
+        let unknown = |row: &Attempt| Attempt { outcome: crate::Outcome::Unknown, ..row.clone() };
+        let before: Vec<Attempt> = rows.iter().map(unknown).collect();
+        let all = rows.len() as u64;
+        assert_eq!(store.append(&before).unwrap(), all);
+        assert_eq!((store.append(&before).unwrap(), store.append(&rows).unwrap()), (0, all));
+        for request in rows.chunk_by(|a, b| a.request_id == b.request_id) {
+            assert_eq!(store.attempts(request[0].request_id).unwrap(), request);
+        }
+        assert_eq!(store.list(&Filter::default()).unwrap().len(), rows.len());
     }
 
     #[test]

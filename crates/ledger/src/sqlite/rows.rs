@@ -2,18 +2,19 @@
 
 use super::days::{self, Day};
 use super::flows::Sums;
-use super::kinds::Kinds;
-use super::refused;
+use super::kinds::{self, Kind, Kinds};
+use super::places;
+use super::{Pad, refused};
 use crate::cell::{Cell, Mismatch};
-use crate::flow::{MOST_NANODOLLARS, MOST_TOKENS};
+use crate::flow::{Counts, MOST_NANODOLLARS, MOST_TOKENS};
 use crate::id::RequestId;
 use crate::named::Named;
-use crate::packed;
-use crate::record::{Attempt, COLUMNS, Name};
+use crate::packed::{self, Entries, Entry, NOT_UNDERSTOOD, Values};
+use crate::record::{Attempt, COLUMNS, Name, Outcome, RowKey, SCORES};
 use crate::store::{Dimension, Filter, StoreError, Total};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, Transaction, params_from_iter};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 const ADD: &str = "add rows to the ledger";
@@ -25,10 +26,59 @@ const BATCH: usize = 10_000;
 static NAMES: LazyLock<String> =
     LazyLock::new(|| COLUMNS.iter().map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", "));
 
-/// Into which columns a row's own part goes, and as many places.
-static OWN: LazyLock<(String, String)> = LazyLock::new(|| {
+/// How many fields are a row's own.
+const OWN: usize = own_before(COLUMNS.len());
+
+/// Own fields by their numbers: which of the own ones each is; `OWN`: it is none.
+const WHICH: [usize; 64] = {
+    let mut which = [OWN; 64];
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        if COLUMNS[at].own {
+            which[COLUMNS[at].number as usize] = own_before(at);
+        }
+        at += 1;
+    }
+    which
+};
+
+/// Those that sums are made of.
+const INPUT: usize = own("input_tokens");
+const CACHED: usize = own("cache_read_tokens");
+const OUTPUT: usize = own("output_tokens");
+const COST: usize = own("cost_nanodollars");
+const FIRST_TOKEN: usize = own("first_token_us");
+const STARTED: usize = own("started");
+
+/// How many own fields stand before the field `at`.
+const fn own_before(at: usize) -> usize {
+    let (mut own, mut before) = (0, 0);
+    while before < at {
+        own += COLUMNS[before].own as usize;
+        before += 1;
+    }
+    own
+}
+
+/// Which of the own fields `field` is.
+const fn own(field: &str) -> usize {
+    let (field, mut at) = (field.as_bytes(), 0);
+    loop {
+        let (name, mut same) = (COLUMNS[at].name.as_bytes(), 0);
+        while same < name.len() && same < field.len() && name[same] == field[same] {
+            same += 1;
+        }
+        if same == name.len() && same == field.len() {
+            return own_before(at);
+        }
+        at += 1;
+    }
+}
+
+/// Into which columns a row goes, and what is bound to them.
+static INTO: LazyLock<(String, String)> = LazyLock::new(|| {
     let own = COLUMNS.iter().filter(|column| column.own).map(|column| format!("\"{}\"", column.name));
-    let names: Vec<String> = own.chain(["kind".to_owned(), "scores".to_owned()]).collect();
+    let names: Vec<String> = own.chain(["kind", "scores", "place"].map(str::to_owned)).collect();
     (names.join(", "), vec!["?"; names.len()].join(", "))
 });
 
@@ -43,86 +93,123 @@ impl ToSql for Cell<'_> {
     }
 }
 
-/// Adds `rows`, and what they change in the sums; returns how many are new or changed.
-pub(super) fn append(transaction: &Transaction<'_>, kinds: &mut Kinds, rows: &[Attempt]) -> Result<u64, StoreError> {
-    let mut by_day: BTreeMap<i64, Vec<&Attempt>> = BTreeMap::new();
-    for row in rows {
-        by_day.entry(days::of(row.request_id)).or_default().push(row);
-    }
+/// Adds rows, and what they change in the sums; returns how many are new or changed.
+pub(super) fn append(transaction: &Transaction<'_>, pad: &mut Pad, entries: &Entries) -> Result<u64, StoreError> {
+    let sorted = entries.sorted();
     let forgotten = days::forgotten(transaction)?;
-    let late: usize = by_day.range(..forgotten.first_day).map(|(_, rows)| rows.len()).sum();
-    if late > 0 {
-        tracing::warn!(rows = late, "rows of days that the ledger has forgotten came too late and are not added");
+    let day_of = |row: &(RowKey, Entry<'_>)| days::of(row.0.0);
+    let kept = &sorted[sorted.partition_point(|row| day_of(row) < forgotten.first_day)..];
+    if kept.len() < sorted.len() {
+        let rows = sorted.len() - kept.len();
+        tracing::warn!(rows, "rows of days that the ledger has forgotten came too late and are not added");
     }
     let (mut changed, mut sums) = (0, Sums::default());
-    for (number, rows) in by_day.range_mut(forgotten.first_day..) {
-        // in the order of the table most rows find their place at its end
-        rows.sort_by_key(|row| row.row_key());
-        let mut day = days::open(transaction, *number)?;
-        changed += add(transaction, kinds, &mut day, rows, &mut sums).map_err(refused(ADD))?;
+    for rows in kept.chunk_by(|a, b| day_of(a) == day_of(b)) {
+        let Some(first) = rows.first() else { continue };
+        let mut day = days::open(transaction, day_of(first))?;
+        changed += add(transaction, &mut pad.kinds, &mut day, rows, &mut sums)?;
         days::keep(transaction, &day)?;
     }
-    sums.keep(transaction, forgotten.until)?;
+    sums.keep(transaction, &mut pad.flow_ids, forgotten.until)?;
     Ok(changed)
 }
 
-/// Adds rows of one day. A row that is there stays, unless it has no final outcome and the new one has.
+/// Adds rows of one day, sorted so that most find their place at the end. A row that is there stays, unless it has no
+/// final outcome and the new one has.
 fn add(
     transaction: &Transaction<'_>,
     kinds: &mut Kinds,
     day: &mut Day,
-    rows: &[&Attempt],
+    rows: &[(RowKey, Entry<'_>)],
     sums: &mut Sums,
-) -> rusqlite::Result<u64> {
-    let (names, places) = &*OWN;
-    let into = format!("INTO {} ({names}) VALUES ({places})", day.rows());
-    let mut insert = transaction.prepare_cached(&format!("INSERT OR IGNORE {into}"))?;
+) -> Result<u64, StoreError> {
+    let (names, places) = &*INTO;
+    let doing = refused(ADD);
+    let insert = format!("INSERT OR IGNORE INTO {} ({names}) VALUES ({places})", day.rows());
+    let mut insert = transaction.prepare_cached(&insert).map_err(&doing)?;
+    let kinds = kinds.of(day);
     let mut changed = 0;
     let (mut own, mut before) = (Own::default(), Own::default());
-    for row in rows {
-        own.be(row, kinds.of(transaction, day, row)?);
-        own.bind(&mut insert, &before)?;
-        let added = insert.raw_execute()? == 1;
-        if added {
-            day.tell(row, true);
-            sums.add(row, (day.number, own.kind));
-            changed += 1;
-        } else if row.outcome.is_final() {
-            let sql = format!(
-                "SELECT started FROM {} WHERE request_id = ?1 AND attempt = ?2 AND outcome IN ('open', 'unknown')",
-                day.attempts()
-            );
-            let mut open = transaction.prepare_cached(&sql)?;
-            let started = open.query_row((row.request_id.text(), row.attempt), |row| row.get(0)).optional()?;
-            if let Some(started) = started {
-                let mut replace = transaction.prepare_cached(&format!("REPLACE {into}"))?;
-                own.bind(&mut replace, &Own::default())?;
-                replace.raw_execute()?;
-                day.tell(row, false);
-                sums.replaced(started, row.started);
-                changed += 1;
+    for (key, entry) in rows {
+        let kind = kinds.get(entry.kind, || kinds::write(transaction, day, entry))?;
+        own.read(&kind, *key, entry).ok_or(NOT_UNDERSTOOD)?;
+        own.bind(&mut insert, &before).map_err(&doing)?;
+        let counts = own.counts(&kind);
+        let mut added = insert.raw_execute().map_err(&doing)? == 1;
+        while !added {
+            match there(transaction, day, *key, own.place).map_err(&doing)? {
+                // another's place
+                None => {
+                    own.place = places::next(own.place);
+                    own.bind_place(&mut insert).map_err(&doing)?;
+                    added = insert.raw_execute().map_err(&doing)? == 1;
+                }
+                Some((started, true)) if kind.outcome.is_final() => {
+                    let replace = format!("REPLACE INTO {} ({names}) VALUES ({places})", day.rows());
+                    let mut replace = transaction.prepare_cached(&replace).map_err(&doing)?;
+                    own.bind(&mut replace, &Own::default()).map_err(&doing)?;
+                    replace.raw_execute().map_err(&doing)?;
+                    day.tell(key.0, counts.started, false);
+                    sums.replaced(started, counts.started);
+                    changed += 1;
+                    break;
+                }
+                Some(_) => break,
             }
+        }
+        if added {
+            day.tell(key.0, counts.started, true);
+            sums.add(&counts, day.number, &kind);
+            changed += 1;
         }
         std::mem::swap(&mut own, &mut before);
     }
     Ok(changed)
 }
 
-/// What is bound to write a row's own part.
-#[derive(Default)]
-struct Own<'a> {
-    cells: Vec<Cell<'a>>,
-    kind: i64,
-    scores: Vec<u8>,
+/// When the row of `key` that lies in `place` began, and whether its end is still missing. `None`: another lies there.
+fn there(
+    transaction: &Transaction<'_>,
+    day: &Day,
+    (request, attempt): RowKey,
+    place: i64,
+) -> rusqlite::Result<Option<(i64, bool)>> {
+    let sql = format!(
+        "SELECT started, outcome IN ('open', 'unknown') FROM {} WHERE place = ?1 AND request_id = ?2 AND attempt = ?3",
+        day.attempts()
+    );
+    let mut there = transaction.prepare_cached(&sql)?;
+    there.query_row((place, request.text(), attempt), |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-impl<'a> Own<'a> {
-    fn be(&mut self, row: &'a Attempt, kind: i64) {
+/// A row on its way: its place, its kind's number, and its own part.
+#[derive(Default)]
+struct Own<'e> {
+    cells: Vec<Cell<'e>>,
+    kind: i64,
+    scores: &'e [u8],
+    place: i64,
+}
+
+impl<'e> Own<'e> {
+    /// Becomes `entry`, which is the row of `key` and of `kind`. `None`: nobody understands it.
+    fn read(&mut self, kind: &Kind, key: RowKey, entry: &Entry<'e>) -> Option<()> {
         self.cells.clear();
-        row.own_cells(|cell| self.cells.push(cell));
-        self.kind = kind;
-        self.scores.clear();
-        packed::scores(&row.candidates, &mut self.scores);
+        self.cells.resize(OWN, Cell::Null);
+        (self.kind, self.scores, self.place) = (kind.number, &[], places::of(key));
+        let mut values = Values::of(entry.own);
+        while let Some((number, value)) = values.next() {
+            match value {
+                packed::Value::Bytes(scores) if number == SCORES => self.scores = scores,
+                value => {
+                    let which = WHICH.get(usize::from(number)).copied().unwrap_or(OWN);
+                    if let Some(cell) = self.cells.get_mut(which) {
+                        *cell = Attempt::own_cell(number, value)?;
+                    }
+                }
+            }
+        }
+        values.is_at_end().then_some(())
     }
 
     /// Binds it to `statement`. What the row `before` had in the same place, as most have most, is bound already.
@@ -132,22 +219,46 @@ impl<'a> Own<'a> {
                 statement.raw_bind_parameter(at + 1, cell)?;
             }
         }
-        let at = self.cells.len();
         let first = before.cells.is_empty();
         if first || before.kind != self.kind {
-            statement.raw_bind_parameter(at + 1, self.kind)?;
+            statement.raw_bind_parameter(OWN + 1, self.kind)?;
         }
         if first || before.scores != self.scores {
-            statement.raw_bind_parameter(at + 2, (!self.scores.is_empty()).then_some(&*self.scores))?;
+            statement.raw_bind_parameter(OWN + 2, (!self.scores.is_empty()).then_some(self.scores))?;
         }
-        Ok(())
+        self.bind_place(statement)
+    }
+
+    fn bind_place(&self, statement: &mut Statement<'_>) -> rusqlite::Result<()> {
+        statement.raw_bind_parameter(OWN + 3, self.place)
+    }
+
+    /// What it counts.
+    fn counts(&self, kind: &Kind) -> Counts {
+        let whole = |which: usize| match self.cells.get(which) {
+            Some(Cell::Integer(value)) => Some(*value),
+            _ => None,
+        };
+        let count = |which| whole(which).map(i64::cast_unsigned);
+        Counts {
+            answered: kind.outcome == Outcome::Ok,
+            input: count(INPUT),
+            cached: count(CACHED),
+            output: count(OUTPUT),
+            cost_nanodollars: whole(COST),
+            first_token_us: count(FIRST_TOKEN),
+            started: whole(STARTED).unwrap_or(0),
+        }
     }
 }
 
 pub(super) fn attempts(connection: &Connection, request: RequestId) -> Result<Vec<Attempt>, StoreError> {
     let Some(day) = days::find(connection, days::of(request))? else { return Ok(Vec::new()) };
-    let sql = format!("SELECT {}, scores FROM {} WHERE request_id = ? ORDER BY attempt", *NAMES, day.attempts());
-    collect(connection, &sql, vec![Value::Text(request.text())])
+    let condition = "place >= ? AND place < ? AND request_id = ?";
+    let sql = format!("SELECT {}, scores FROM {} WHERE {condition} ORDER BY attempt", *NAMES, day.attempts());
+    let values =
+        [Value::Integer(places::first(request)), Value::Integer(places::end(request)), Value::Text(request.text())];
+    collect(connection, &sql, values.to_vec())
 }
 
 pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Attempt>, StoreError> {
@@ -157,9 +268,11 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Attem
         let (condition, mut values) = condition(filter, &day);
         let left = most - found.len();
         values.push(Value::Integer(i64::try_from(left).unwrap_or(i64::MAX)));
-        let order = "ORDER BY request_id DESC, attempt DESC LIMIT ?";
+        let order = "ORDER BY place DESC LIMIT ?";
         let sql = format!("SELECT {}, scores FROM {} WHERE {condition} {order}", *NAMES, day.attempts());
-        found.extend(collect(connection, &sql, values)?);
+        let mut of_day = collect(connection, &sql, values)?;
+        of_day.sort_by_key(|row| std::cmp::Reverse(row.row_key()));
+        found.extend(of_day);
         if found.len() >= most {
             break;
         }
@@ -174,7 +287,7 @@ pub(super) fn each(
 ) -> Result<(), StoreError> {
     for day in days::of_filter(connection, filter)? {
         let (condition, values) = condition(filter, &day);
-        let order = "ORDER BY request_id, attempt";
+        let order = "ORDER BY place";
         let sql = format!("SELECT {}, scores FROM {} WHERE {condition} {order}", *NAMES, day.attempts());
         if !select(connection, &sql, values, take)? {
             break;
@@ -256,20 +369,20 @@ fn expression(by: Dimension) -> String {
 pub(super) fn condition(filter: &Filter, day: &Day) -> (String, Vec<Value>) {
     let mut condition = String::from("1");
     let mut values = Vec::new();
-    // Rows lie in the order of their ids, which say when requests came: outside these none can have begun in time.
-    let came = |moment: i64| u64::try_from(moment.div_euclid(1_000)).unwrap_or(0);
+    // Rows lie in the order in which their requests came: outside these places none can have begun in time.
+    let milli =
+        |moment: i64| moment.div_euclid(1_000).saturating_sub(day.number.saturating_mul(places::DAY.cast_signed()));
     let bounds = [
-        (" AND started >= ?", " AND request_id >= ?", filter.from, day.late, 0),
-        (" AND started < ?", " AND request_id < ?", filter.until, day.early, 1),
+        (" AND started >= ?", " AND place >= ?", filter.from, day.late, 0),
+        (" AND started < ?", " AND place < ?", filter.until, day.early, 1),
     ];
-    for (of_time, of_id, moment, least, more) in bounds {
-        let Some(moment) = moment else { continue };
-        condition.push_str(of_time);
-        values.push(Value::Integer(moment));
-        let millis = came(moment.saturating_sub(least)) + more;
-        if millis < 1 << 48 {
-            condition.push_str(of_id);
-            values.push(Value::Text(RequestId::new(millis, 0).text()));
+    for (of_time, of_place, moment, after, more) in bounds {
+        if let Some(moment) = moment {
+            condition.push_str(of_time);
+            values.push(Value::Integer(moment));
+            condition.push_str(of_place);
+            let milli = milli(moment.saturating_sub(after)).saturating_add(more).max(0);
+            values.push(Value::Integer(places::of_milli(milli.cast_unsigned())));
         }
     }
     for (by, wanted) in &filter.is {
@@ -313,15 +426,14 @@ pub(super) fn select(
 }
 
 /// Takes over the rows of older versions: those in the mould, where all were kept before days, and whole tables of days.
-pub(super) fn carry_over(transaction: &Transaction<'_>, kinds: &mut Kinds) -> Result<(), StoreError> {
-    in_batches(transaction, "attempts", |rows| append(transaction, kinds, rows).map(|_| ()))?;
+pub(super) fn carry_over(transaction: &Transaction<'_>, pad: &mut Pad) -> Result<(), StoreError> {
+    in_batches(transaction, "attempts", |rows| append(transaction, pad, &Entries::of(rows)).map(|_| ()))?;
     transaction.execute("DELETE FROM attempts", []).map_err(refused(ADD))?;
     for (wide, mut day) in days::set_wide_ones_aside(transaction)? {
         day.count = 0;
         in_batches(transaction, &wide, |rows| {
-            let rows: Vec<&Attempt> = rows.iter().collect();
             // what they add to sums is there already
-            add(transaction, kinds, &mut day, &rows, &mut Sums::default()).map(|_| ()).map_err(refused(ADD))
+            add(transaction, &mut pad.kinds, &mut day, &Entries::of(rows).sorted(), &mut Sums::default()).map(|_| ())
         })?;
         days::keep(transaction, &day)?;
         transaction.execute_batch(&format!("DROP TABLE {wide}")).map_err(refused(ADD))?;

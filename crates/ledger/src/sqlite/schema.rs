@@ -1,8 +1,7 @@
 //! The database's tables, as steps that are never edited once released: a new version appends a step. The last test
 //! here holds the tables and the row's list of fields together.
 
-use super::kinds::Kinds;
-use super::{days, refused, rows};
+use super::{Pad, days, refused, rows};
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
@@ -28,7 +27,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     }
     if taken < STEPS.len() {
         days::follow_the_mould(&transaction).map_err(refused(doing))?;
-        rows::carry_over(&transaction, &mut Kinds::default())?;
+        rows::carry_over(&transaction, &mut Pad::default())?;
         let now = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
         transaction
             .execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?1)", [now])
