@@ -1,7 +1,7 @@
 //! Anthropic Messages: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its
 //! unary twin are one answer, and every stream that we write keeps the wire's grammar.
 
-use crate::common::{self, Seed, dialect, frames, json_of, lost, plant, protocol, terms, written};
+use crate::common::{self, Seed, dialect, frames, json_of, level, lost, plant, protocol, read, terms, written};
 use canon::answer::{Response, fold};
 use canon::event::{Event, Finish, Head, PartKind, Stop, StopReason};
 use canon::request::{Effort, OutputFormat, Part, Reasoning, Request, Seal, ToolChoice};
@@ -40,10 +40,6 @@ const BROKEN: &str = include_str!("data/anthropic_messages/stream-error.sse");
 
 fn ours() -> &'static dyn Protocol {
     protocol("anthropic-messages")
-}
-
-fn read(wire: &str, body: Value) -> Request {
-    dialect(wire).decode_request(&Params::default(), body).expect("valid")
 }
 
 fn target(request: &Request) -> Target {
@@ -123,16 +119,6 @@ fn check_grammar(text: &[u8]) -> Vec<Value> {
     }
     assert_eq!(state, "after", "the stream has its end");
     blocks
-}
-
-/// Arguments compare as JSON: whether there are spaces in them does not matter.
-fn level(mut answer: Response) -> Response {
-    for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
-        if let Part::ToolCall { arguments, .. } = part {
-            *arguments = json_of(arguments).to_string();
-        }
-    }
-    answer
 }
 
 #[test]

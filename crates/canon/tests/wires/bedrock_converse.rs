@@ -1,7 +1,7 @@
 //! Bedrock's Converse: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its
 //! unary twin are one answer, and every stream that we write keeps the wire's grammar.
 
-use crate::common::{self, Seed, dialect, json_of, lost, plant, protocol, terms, written};
+use crate::common::{self, Seed, dialect, json_of, level, lost, plant, protocol, terms, written};
 use bytes::Bytes;
 use canon::answer::{Response, fold};
 use canon::event::{Event, StopReason};
@@ -143,16 +143,6 @@ fn check_grammar(bytes: &[u8]) -> Vec<Value> {
     }
     assert_eq!(state, "after", "the stream has its end");
     deltas
-}
-
-/// Arguments compare as JSON: whether there are spaces in them does not matter.
-fn level(mut answer: Response) -> Response {
-    for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
-        if let Part::ToolCall { arguments, .. } = part {
-            *arguments = json_of(arguments).to_string();
-        }
-    }
-    answer
 }
 
 #[test]

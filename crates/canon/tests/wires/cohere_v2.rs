@@ -1,7 +1,7 @@
 //! Cohere's chat: home again nothing is lost, abroad the essence stays and the rest is named, a stream and its unary
 //! twin are one answer, and every stream that we write keeps the wire's grammar.
 
-use crate::common::{self, Seed, dialect, frames, json_of, lost, plant, protocol, terms, written};
+use crate::common::{self, Seed, dialect, frames, json_of, lost, plant, protocol, read, terms, written};
 use canon::answer::{Response, fold};
 use canon::event::{Event, StopReason};
 use canon::request::{Effort, OutputFormat, Part, Reasoning, Request, Seal, ToolChoice};
@@ -40,10 +40,6 @@ fn ours() -> &'static dyn Protocol {
 
 fn home() -> &'static dyn Dialect {
     dialect("cohere-v2")
-}
-
-fn read(wire: &str, body: Value) -> Request {
-    dialect(wire).decode_request(&Params::default(), body).expect("valid")
 }
 
 fn target(request: &Request) -> Target {

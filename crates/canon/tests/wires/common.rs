@@ -1,9 +1,11 @@
 //! What the tests of every wire need: the roles by name, streams cut into frames, fields planted at random.
 
 use bytes::Bytes;
+use canon::answer::Response;
 use canon::event::Event;
 use canon::frame::{Frame, SseReader};
-use canon::wire::{self, Dialect, Encoded, Protocol, StreamTerms};
+use canon::request::{Part, Request};
+use canon::wire::{self, Dialect, Encoded, Params, Protocol, StreamTerms};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -17,6 +19,21 @@ pub(crate) fn protocol(name: &str) -> &'static dyn Protocol {
 
 pub(crate) fn json_of(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
+}
+
+/// What a client of `wire` asks.
+pub(crate) fn read(wire: &str, body: Value) -> Request {
+    dialect(wire).decode_request(&Params::default(), body).expect("valid")
+}
+
+/// Arguments compare as JSON: whether there are spaces in them does not matter.
+pub(crate) fn level(mut answer: Response) -> Response {
+    for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        if let Part::ToolCall { arguments, .. } = part {
+            *arguments = json_of(arguments).to_string();
+        }
+    }
+    answer
 }
 
 /// What was lost, in the order in which it was found.
