@@ -47,20 +47,24 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
 /// Appends `words` as a string.
 pub fn string(words: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = words.as_bytes();
-    for block in bytes.chunks(BLOCK) {
-        // Without a way out in the middle, so that it is done many bytes at a time.
-        if block.iter().fold(false, |found, byte| found | needs_escape(*byte)) {
-            block.iter().for_each(|byte| escape(*byte, out));
-        } else {
-            out.extend_from_slice(block);
-        }
+    let mut rest = words.as_bytes();
+    while !rest.is_empty() {
+        let (blocks, _) = rest.as_chunks::<BLOCK>();
+        let plain = blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+        let (plain, mixed) = rest.split_at(plain);
+        out.extend_from_slice(plain);
+        let (block, behind) = mixed.split_at(mixed.len().min(BLOCK));
+        block.iter().for_each(|byte| escape(*byte, out));
+        rest = behind;
     }
     out.push(b'"');
 }
 
-const fn needs_escape(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+/// Whether bytes mean nothing in a string but themselves. Without a way out in the middle, so that it is done many
+/// bytes at a time.
+pub(crate) fn is_plain<const N: usize>(bytes: &[u8; N]) -> bool {
+    let marked = |byte: &u8| u8::from(*byte < b' ') | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
+    bytes.iter().fold(0, |found, byte| found | marked(byte)) == 0
 }
 
 fn escape(byte: u8, out: &mut Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use crate::facets::Peek;
 use crate::fields::BadField;
-use crate::wire::walk::{self, Piece};
+use crate::wire::walk::{self, Piece, Walk};
 use std::ops::Range;
 
 /// Calls `see` with every top-level key of `body` and its value.
@@ -13,8 +13,20 @@ pub(crate) fn top_level<'a>(
     body: &'a [u8],
     mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
+    along(body, |key, walk| see(key, Look::at(walk)?))
+}
+
+/// Calls `see` with every top-level key of `body` and the walk before its value: `see` may pass over it or go into it, so
+/// that what lies deeper is not passed over twice.
+///
+/// # Errors
+/// When `body` is no JSON object.
+pub(crate) fn along<'a>(
+    body: &'a [u8],
+    see: impl FnMut(&str, &mut Walk<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
     let text = std::str::from_utf8(body).map_err(|_| BadField::new("body", "must be UTF-8"))?;
-    walk::fields(text, |key, value| see(key, Look(value)))
+    walk::along(text, see)
 }
 
 /// Calls `see` with every item of the list that `value` is.
@@ -67,6 +79,14 @@ pub(crate) fn no_model() -> BadField {
 pub(crate) struct Look<'a>(Piece<'a>);
 
 impl<'a> Look<'a> {
+    /// The value that follows on a walk, which passes over it.
+    ///
+    /// # Errors
+    /// When none follows.
+    pub(crate) fn at(walk: &mut Walk<'a>) -> Result<Self, BadField> {
+        walk.piece().map(Self)
+    }
+
     /// The value's text.
     pub(crate) const fn raw(&self) -> &'a str {
         self.0.raw
@@ -87,7 +107,7 @@ impl<'a> Look<'a> {
     /// # Errors
     /// When it is no object.
     pub(crate) fn fields(&self, mut see: impl FnMut(&str, Look<'a>) -> Result<(), BadField>) -> Result<(), BadField> {
-        walk::fields_of(&self.0, |key, value| see(key, Look(value)))
+        walk::fields(self.raw(), |key, value| see(key, Look(value)))
     }
 
     /// The value as a string.

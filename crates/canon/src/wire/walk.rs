@@ -1,8 +1,10 @@
 //! One pass over JSON in place: it is checked, the fields or items of its top level are told apart, and the words below
-//! them are noted, so that asking for one costs nothing where it is not there. No tree, no copy, no recursion: however
-//! deep a stranger nests, the stack stays.
+//! them are noted, so that asking for one costs nothing where it is not there. Whoever needs more than the top level walks
+//! along, so that no byte is passed over twice. No tree, no copy, no recursion: however deep a stranger nests, the stack
+//! stays.
 
 use crate::fields::BadField;
+use crate::json::is_plain;
 use std::borrow::Cow;
 
 /// Deepest nesting that is taken: that of the full reader, which follows.
@@ -11,8 +13,11 @@ pub(super) const DEEPEST: u32 = 127;
 /// Longest string that is noted as a word; longer ones are content.
 const LONGEST_WORD: usize = 32;
 
-/// Bytes of a string that are looked at one by one.
-const SHORT: usize = 12;
+/// Bytes of a string that are looked at in one go.
+const BLOCK: usize = 32;
+
+/// Bytes in a machine word.
+const WORD: usize = size_of::<u64>();
 
 /// Strings that stand somewhere in a value, as far as one may ask for them: some that do not may look as if.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,24 +25,23 @@ pub(crate) struct Words([u64; 4]);
 
 impl Words {
     fn note(&mut self, word: &[u8]) {
-        if let Some((cell, bit)) = Self::place(word) {
+        if word.len() <= LONGEST_WORD {
+            let (cell, bit) = Self::place(word);
             self.0[cell] |= bit;
         }
     }
 
     /// Whether `word` may stand there. `false` is sure.
     pub(crate) fn may_hold(&self, word: &[u8]) -> bool {
-        Self::place(word).is_none_or(|(cell, bit)| self.0[cell] & bit != 0)
+        let (cell, bit) = Self::place(word);
+        word.len() > LONGEST_WORD || self.0[cell] & bit != 0
     }
 
-    /// Where a word is noted; `None`: it is too long to be.
-    fn place(word: &[u8]) -> Option<(usize, u64)> {
-        if word.len() > LONGEST_WORD {
-            return None;
-        }
+    /// Where a word is noted.
+    fn place(word: &[u8]) -> (usize, u64) {
         let at = |index: usize| word.get(index).map_or(0, |byte| usize::from(*byte));
         let sum = word.len() * 7 + at(0) * 31 + at(word.len() / 2) * 5 + at(word.len().wrapping_sub(1)) * 13;
-        Some((sum / 64 % 4, 1 << (sum % 64)))
+        (sum / 64 % 4, 1 << (sum % 64))
     }
 }
 
@@ -58,37 +62,26 @@ pub(crate) struct Piece<'a> {
 /// When `text` is no JSON object, or `see` refuses something.
 pub(crate) fn fields<'a>(
     text: &'a str,
-    see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
-) -> Result<(), BadField> {
-    walk_fields(Walk::new(text, b'{', "must be a JSON object")?, see)
-}
-
-/// [`fields`] of a piece of a text that was walked over: no string in it holds what none may hold.
-///
-/// # Errors
-/// When it is no JSON object, or `see` refuses something.
-pub(crate) fn fields_of<'a>(
-    piece: &Piece<'a>,
-    see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
-) -> Result<(), BadField> {
-    walk_fields(Walk::again(piece.raw, b'{', "must be a JSON object")?, see)
-}
-
-fn walk_fields<'a>(
-    mut walk: Walk<'a>,
     mut see: impl FnMut(&str, Piece<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
-    let mut more = !walk.takes(b'}');
-    while more {
-        let key = walk.key()?;
-        let value = walk.piece()?;
-        see(&key, value)?;
-        more = walk.goes_on(b'}')?;
-    }
+    along(text, |key, walk| see(key, walk.piece()?))
+}
+
+/// Calls `see` with the key of every field of the object that `text` is, and the walk before its value. `see` may pass
+/// over the value, or into it; where it does nothing, the value is passed over for it.
+///
+/// # Errors
+/// When `text` is no JSON object, or `see` refuses something.
+pub(crate) fn along<'a>(
+    text: &'a str,
+    see: impl FnMut(&str, &mut Walk<'a>) -> Result<(), BadField>,
+) -> Result<(), BadField> {
+    let mut walk = Walk::new(text);
+    walk.object(see)?;
     walk.ends()
 }
 
-/// Calls `see` with every item of the list that `piece` is, which was walked over.
+/// Calls `see` with every item of the list that `piece` is.
 ///
 /// # Errors
 /// When it is no JSON list, or `see` refuses something.
@@ -96,41 +89,100 @@ pub(crate) fn items<'a>(
     piece: &Piece<'a>,
     mut see: impl FnMut(Piece<'a>) -> Result<(), BadField>,
 ) -> Result<(), BadField> {
-    let mut walk = Walk::again(piece.raw, b'[', "must be a JSON list")?;
-    let mut more = !walk.takes(b']');
-    while more {
-        let item = walk.piece()?;
-        see(item)?;
-        more = walk.goes_on(b']')?;
-    }
+    let mut walk = Walk::new(piece.raw);
+    walk.list(|walk| see(walk.piece()?))?;
     walk.ends()
 }
 
-struct Walk<'a> {
+/// A place in a text on the way over it.
+pub(crate) struct Walk<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// Whether the text holds bytes that no string may hold as they are.
-    has_controls: bool,
+    /// Objects and lists that were gone into.
+    depth: u32,
     words: Words,
 }
 
 impl<'a> Walk<'a> {
-    /// Stands behind the `open` that `text` must begin with.
-    fn new(text: &'a str, open: u8, otherwise: &str) -> Result<Self, BadField> {
-        // In blocks, without a way out in the middle, so that it is done many bytes at a time.
-        let control = |block: &[u8]| block.iter().fold(false, |found, byte| found | (*byte < b' '));
-        let has_controls = text.as_bytes().chunks(256).any(control);
-        Ok(Self { has_controls, ..Self::again(text, open, otherwise)? })
+    fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, depth: 0, words: Words::default() }
     }
 
-    /// The same in a text that was walked over.
-    fn again(text: &'a str, open: u8, otherwise: &str) -> Result<Self, BadField> {
-        let mut walk = Self { text, bytes: text.as_bytes(), at: 0, has_controls: false, words: Words::default() };
-        if !walk.takes(open) {
+    /// Whether `byte` follows, white space aside.
+    pub(crate) fn begins(&mut self, byte: u8) -> bool {
+        self.next() == Some(byte)
+    }
+
+    /// Where it stands, behind white space.
+    pub(crate) fn place(&mut self) -> usize {
+        self.next();
+        self.at
+    }
+
+    /// What was passed over since `from`, which [`Walk::place`] gave.
+    pub(crate) fn since(&self, from: usize) -> &'a str {
+        self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    /// Goes over an object; `see` as in [`along`].
+    ///
+    /// # Errors
+    /// When no object follows, or `see` refuses something.
+    pub(crate) fn object(
+        &mut self,
+        mut see: impl FnMut(&str, &mut Self) -> Result<(), BadField>,
+    ) -> Result<(), BadField> {
+        self.enter(b'{', "must be a JSON object")?;
+        let mut more = !self.takes(b'}');
+        while more {
+            let key = self.key()?;
+            self.over(|walk| see(&key, walk))?;
+            more = self.goes_on(b'}')?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Goes over a list; `see` is called before every item, and may pass over it or into it.
+    ///
+    /// # Errors
+    /// When no list follows, or `see` refuses something.
+    pub(crate) fn list(&mut self, mut see: impl FnMut(&mut Self) -> Result<(), BadField>) -> Result<(), BadField> {
+        self.enter(b'[', "must be a JSON list")?;
+        let mut more = !self.takes(b']');
+        while more {
+            self.over(&mut see)?;
+            more = self.goes_on(b']')?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Passes over any value.
+    ///
+    /// # Errors
+    /// When none follows.
+    pub(crate) fn piece(&mut self) -> Result<Piece<'a>, BadField> {
+        self.words = Words::default();
+        let at = self.place();
+        self.value()?;
+        Ok(Piece { raw: self.since(at), at, words: self.words })
+    }
+
+    /// Passes over a value with `see`, or without it where it does not.
+    fn over(&mut self, see: impl FnOnce(&mut Self) -> Result<(), BadField>) -> Result<(), BadField> {
+        let from = self.place();
+        see(self)?;
+        if self.at == from { self.value() } else { Ok(()) }
+    }
+
+    fn enter(&mut self, open: u8, otherwise: &str) -> Result<(), BadField> {
+        if !self.takes(open) {
             return Err(BadField::new("body", otherwise));
         }
-        Ok(walk)
+        self.depth += 1;
+        if self.depth > DEEPEST { Err(too_deep()) } else { Ok(()) }
     }
 
     /// Passes over white space; the byte that follows.
@@ -188,23 +240,15 @@ impl<'a> Walk<'a> {
         serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| self.broken())
     }
 
-    fn piece(&mut self) -> Result<Piece<'a>, BadField> {
-        self.next();
-        let at = self.at;
-        self.words = Words::default();
-        self.value()?;
-        Ok(Piece { raw: self.text.get(at..self.at).unwrap_or_default(), at, words: self.words })
-    }
-
     /// Passes over a value, however deep. `inside` has a bit for each level below the top: 1 for an object.
     fn value(&mut self) -> Result<(), BadField> {
-        let (mut depth, mut inside) = (0_u32, 0_u128);
+        let (mut depth, mut inside) = (self.depth, 0_u128);
         loop {
             match self.next() {
                 Some(open @ (b'{' | b'[')) => {
                     depth += 1;
-                    if depth >= DEEPEST {
-                        return Err(BadField::new("body", format!("is nested more than {DEEPEST} levels deep")));
+                    if depth > DEEPEST {
+                        return Err(too_deep());
                     }
                     inside = (inside << 1) | u128::from(open == b'{');
                     self.at += 1;
@@ -224,10 +268,10 @@ impl<'a> Walk<'a> {
                 Some(b'n') => self.literal(b"null")?,
                 _ => self.number()?,
             }
-            while depth > 0 && !self.goes_on(if inside & 1 == 1 { b'}' } else { b']' })? {
+            while depth > self.depth && !self.goes_on(if inside & 1 == 1 { b'}' } else { b']' })? {
                 (depth, inside) = (depth - 1, inside >> 1);
             }
-            if depth == 0 {
+            if depth == self.depth {
                 return Ok(());
             }
             self.name(inside)?;
@@ -248,34 +292,44 @@ impl<'a> Walk<'a> {
     fn string(&mut self) -> Result<bool, BadField> {
         let from = self.at;
         let mut escaped = false;
-        // Most strings are short: for them a search costs more to begin than to make.
-        let near = self.bytes.get(from..).unwrap_or_default().iter().take(SHORT);
-        self.at += near.take_while(|byte| !matches!(byte, b'"' | b'\\')).count();
         loop {
+            self.plain();
             match self.bytes.get(self.at) {
-                None => return Err(self.broken()),
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(_) => {
-                    let rest = self.bytes.get(self.at..).unwrap_or_default();
-                    self.at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-                }
+                _ => return Err(self.broken()),
             }
         }
-        let word = self.bytes.get(from..self.at).unwrap_or_default();
-        if self.has_controls
-            && let Some(bad) = word.iter().position(|byte| *byte < b' ')
-        {
-            self.at = from + bad;
-            return Err(self.broken());
-        }
-        self.words.note(word);
+        self.words.note(self.bytes.get(from..self.at).unwrap_or_default());
         self.at += 1;
         Ok(escaped)
+    }
+
+    /// Passes over what means nothing in a string but itself: most strings are short, and what is long is passed over
+    /// many bytes at a time.
+    fn plain(&mut self) {
+        if self.plain_word() {
+            return;
+        }
+        let (blocks, _) = self.bytes.get(self.at..).unwrap_or_default().as_chunks::<BLOCK>();
+        self.at += blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;
+        while !self.plain_word() {}
+    }
+
+    /// Passes over as much of the next few bytes; whether that is all.
+    fn plain_word(&mut self) -> bool {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(word) = rest.first_chunk::<WORD>() else {
+            self.at += rest.iter().take_while(|byte| is_plain(&[**byte])).count();
+            return true;
+        };
+        let marked = marks(u64::from_le_bytes(*word));
+        self.at += marked.trailing_zeros() as usize / 8;
+        marked != 0
     }
 
     /// Passes over what stands behind a backslash.
@@ -323,6 +377,23 @@ impl<'a> Walk<'a> {
         }
         if self.at == from { Err(self.broken()) } else { Ok(()) }
     }
+}
+
+fn too_deep() -> BadField {
+    BadField::new("body", format!("is nested more than {DEEPEST} levels deep"))
+}
+
+/// Marks at least the first byte of `word` that ends a string, begins an escape or may stand in no string; none where
+/// there is no such byte.
+const fn marks(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // A byte that is smaller than what is taken from it borrows its high bit; bytes above one may be marked without cause.
+    const fn below(word: u64, least: u8) -> u64 {
+        word.wrapping_sub(ONES * least as u64) & !word
+    }
+    let (quotes, escapes) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
+    (below(word, b' ') | below(quotes, 1) | below(escapes, 1)) & HIGHS
 }
 
 fn is_hex(digits: &[u8]) -> bool {

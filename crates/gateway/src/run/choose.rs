@@ -39,10 +39,10 @@ impl Choice<'_> {
     /// When nobody may be, and a moment would not change that.
     pub(crate) async fn plan(&self, but: &[DeploymentIx]) -> Result<Plan, Fault> {
         let begun = clock::now();
-        loop {
-            let plan = self.now(but);
-            let (dropped, straw) = match &plan {
-                Ok(plan) if !self.is_last_straw(plan) => break,
+        let found = loop {
+            let found = self.now(but);
+            let (dropped, straw) = match &found {
+                Ok(plan) if !self.is_last_straw(plan) => break found,
                 Ok(plan) => (&plan.dropped, true),
                 Err(refusal) => (&refusal.plan.dropped, false),
             };
@@ -51,10 +51,10 @@ impl Choice<'_> {
             match self.moment(dropped, straw).filter(|moment| *moment < most) {
                 // Not all at the same time.
                 Some(moment) => tokio::time::sleep(moment + SOON.mul_f32(fastrand::f32())).await,
-                None => break,
+                None => break found,
             }
-        }
-        self.now(but).map_err(|refusal| refusal.fault)
+        };
+        found.map_err(|refusal| refusal.fault)
     }
 
     /// Whether all that is left is one that is down and has mostly failed.

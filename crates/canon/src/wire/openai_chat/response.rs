@@ -11,6 +11,7 @@ use crate::fields::{BadField, Fields};
 use crate::request::{Citation, Part};
 use crate::usage::Usage;
 use crate::wire::look::{self, Look};
+use crate::wire::walk::Walk;
 use crate::wire::writer::{join, keep, put};
 use crate::wire::{Seen, StreamTerms, openai};
 use serde_json::{Value, json};
@@ -254,16 +255,14 @@ pub(super) fn scan(body: &[u8]) -> Result<Seen, Fault> {
     let mut seen = Seen { ended: true, ..Seen::default() };
     let mut has_choice = false;
     let mut is_error = false;
-    look::top_level(body, |key, value| {
+    look::along(body, |key, walk| {
         match key {
-            "id" => seen.id = value.string(key).unwrap_or_default(),
-            "model" => seen.model = value.string(key).unwrap_or_default(),
-            "usage" => seen.usage = look_usage(&value).unwrap_or_default(),
-            "choices" => {
-                has_choice = value.is_filled();
-                seen.stop = look_stop(&value);
-            }
-            "error" => is_error = !value.is_null(),
+            "id" => seen.id = Look::at(walk)?.string(key).unwrap_or_default(),
+            "model" => seen.model = Look::at(walk)?.string(key).unwrap_or_default(),
+            "usage" => seen.usage = look_usage(&Look::at(walk)?).unwrap_or_default(),
+            "choices" if walk.begins(b'[') => (has_choice, seen.stop) = look_choices(walk)?,
+            "choices" => (has_choice, seen.stop) = (Look::at(walk)?.is_filled(), None),
+            "error" => is_error = !Look::at(walk)?.is_null(),
             _ => {}
         }
         Ok(())
@@ -278,25 +277,33 @@ pub(super) fn scan(body: &[u8]) -> Result<Seen, Fault> {
     Ok(seen)
 }
 
-/// Why the first of `choices` stopped.
-fn look_stop(choices: &Look<'_>) -> Option<StopReason> {
-    let (mut first, mut word, mut has_calls) = (true, None, false);
-    let looked = look::items(choices, |choice| {
-        if !std::mem::take(&mut first) {
+/// Whether there is a choice, and why the first one stopped, where it says so in this wire's words.
+fn look_choices(walk: &mut Walk<'_>) -> Result<(bool, Option<StopReason>), BadField> {
+    let (mut any, mut word, mut has_calls, mut strange) = (false, None, false, false);
+    walk.list(|walk| {
+        if std::mem::replace(&mut any, true) {
             return Ok(());
         }
-        choice.fields(|key, value| {
+        if !walk.begins(b'{') {
+            strange = true;
+            return Ok(());
+        }
+        walk.object(|key, walk| {
             match key {
-                "finish_reason" => word = value.string(key)?,
-                "message" if !value.is_null() => value.fields(|key, value| {
-                    has_calls |= key == "tool_calls" && value.is_filled();
+                "finish_reason" => match Look::at(walk)?.string(key) {
+                    Ok(said) => word = said,
+                    Err(_) => strange = true,
+                },
+                "message" if walk.begins(b'{') => walk.object(|key, walk| {
+                    has_calls |= key == "tool_calls" && Look::at(walk)?.is_filled();
                     Ok(())
                 })?,
+                "message" => strange |= !Look::at(walk)?.is_null(),
                 _ => {}
             }
             Ok(())
         })
-    });
-    looked.ok()?;
-    word.map(|word| stop_reason(Some(&word), has_calls))
+    })?;
+    let word = word.filter(|_| !strange);
+    Ok((any, word.map(|word| stop_reason(Some(&word), has_calls))))
 }

@@ -83,6 +83,56 @@ fn lists_are_told_item_by_item() {
     assert_eq!(all[..3], ["1", "{\"a\" : [2]}", "\"x\""]);
 }
 
+#[test]
+fn whoever_walks_along_may_go_in_or_pass_over() {
+    let text = r#" {"a": {"b":[1,{"c":"x\u0041"}, 2 ],"d":null},"e":[ ],"f":"long enough for more than one machine word, and two blocks of \"them\""} "#;
+    let mut seen = Vec::new();
+    along(text, |key, walk| {
+        seen.push(key.to_owned());
+        if key != "a" {
+            return Ok(());
+        }
+        walk.object(|key, walk| {
+            seen.push(key.to_owned());
+            if !walk.begins(b'[') {
+                return walk.piece().map(drop);
+            }
+            walk.list(|walk| {
+                let from = walk.place();
+                if walk.begins(b'{') {
+                    walk.object(|_, _| Ok(()))?;
+                    seen.push(walk.since(from).to_owned());
+                }
+                Ok(())
+            })
+        })
+    })
+    .unwrap();
+    assert_eq!(seen, ["a", "b", r#"{"c":"x\u0041"}"#, "d", "e", "f"]);
+    // Half a value is none, however it is walked over; and what is no object cannot be gone into.
+    for text in ["{\"a\":{\"b\":1}", "{\"a\":{\"b\":}}", "{\"a\":[]}", "{\"a\":{}}}"] {
+        assert!(along(text, |_, walk| walk.object(|_, _| Ok(()))).is_err(), "{text}");
+    }
+    let deep = |levels: usize| format!("{{\"a\":[[{}{}]]}}", "[".repeat(levels), "]".repeat(levels));
+    let into = |text: &str| along(text, |_, walk| walk.list(|walk| walk.list(|_| Ok(()))));
+    assert!(into(&deep(DEEPEST as usize - 3)).is_ok() && into(&deep(DEEPEST as usize - 2)).is_err());
+}
+
+#[test]
+fn a_string_ends_wherever_it_ends() {
+    for length in 0..100 {
+        for sign in ["a", "é", "\u{7f}", "\\\"", "\\u00e9"] {
+            let text = format!("{{\"a\":\"{}{sign}\",\"b\":1}}", "x".repeat(length));
+            let all = walked(&text).unwrap();
+            assert_eq!(all, [("a".to_owned(), text[5..text.len() - 7].to_owned()), ("b".to_owned(), "1".to_owned())]);
+            for bad in ["\u{1}", "\n", "\u{1f}", "\\x", "\\u12"] {
+                let text = text.replace(&format!("{sign}\""), &format!("{bad}\""));
+                assert!(walked(&text).is_err(), "{text}");
+            }
+        }
+    }
+}
+
 /// Any JSON text, with blanks.
 fn any_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

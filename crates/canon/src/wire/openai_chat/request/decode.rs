@@ -9,6 +9,7 @@ use crate::request::{
 };
 use crate::wire::look::{self, Look};
 use crate::wire::openai;
+use crate::wire::walk::Walk;
 use crate::wire::writer::keep;
 use serde_json::Value;
 
@@ -31,11 +32,11 @@ pub(in crate::wire::openai_chat) fn decode(body: Value) -> Result<Request, BadFi
 pub(in crate::wire::openai_chat) fn read(body: &[u8]) -> Result<Request, BadField> {
     let mut messages = None;
     let mut rest = Extras::new();
-    look::top_level(body, |key, value| {
-        if key == "messages" && !value.is_null() {
-            messages = Some(read_messages(&value)?);
+    look::along(body, |key, walk| {
+        if key == "messages" && !walk.begins(b'n') {
+            messages = Some(read_messages(walk)?);
         } else {
-            rest.insert(key.to_owned(), tree(value.raw(), key)?);
+            rest.insert(key.to_owned(), tree(Look::at(walk)?.raw(), key)?);
         }
         Ok(())
     })?;
@@ -46,18 +47,19 @@ pub(in crate::wire::openai_chat) fn read(body: &[u8]) -> Result<Request, BadFiel
     settings(fields, request)
 }
 
-fn read_messages(list: &Look<'_>) -> Result<Vec<Message>, BadField> {
-    if !list.raw().starts_with('[') {
-        let value = tree(list.raw(), "messages")?;
+fn read_messages(walk: &mut Walk<'_>) -> Result<Vec<Message>, BadField> {
+    if !walk.begins(b'[') {
+        let value = tree(Look::at(walk)?.raw(), "messages")?;
         return Err(BadField::new("messages", format!("must be a list, not {}", fields::kind(&value))));
     }
     let mut messages = Vec::new();
-    look::items(list, |item| {
-        let message = match words_only(&item) {
+    walk.list(|walk| {
+        let from = walk.place();
+        let message = match words_only(walk)? {
             Some(message) => message,
             None => {
                 let path = format!("messages[{}]", messages.len());
-                decode_message(tree(item.raw(), &path)?, path)?
+                decode_message(tree(walk.since(from), &path)?, path)?
             }
         };
         messages.push(message);
@@ -66,19 +68,25 @@ fn read_messages(list: &Look<'_>) -> Result<Vec<Message>, BadField> {
     Ok(messages)
 }
 
-/// A message that says who speaks and what, once each, and nothing else.
-fn words_only(message: &Look<'_>) -> Option<Message> {
+/// Passes over a message; gives it where it says who speaks and what, once each, and nothing else.
+fn words_only(walk: &mut Walk<'_>) -> Result<Option<Message>, BadField> {
+    if !walk.begins(b'{') {
+        return Look::at(walk).map(|_| None);
+    }
     let (mut role, mut words, mut plain) = (None, None, true);
-    let looked = message.fields(|key, value| {
+    walk.object(|key, walk| {
         match key {
-            "role" if role.is_none() => role = role_named(value.raw()),
-            "content" if words.is_none() && value.raw().starts_with('"') => words = value.string(key)?,
+            "role" if role.is_none() => role = role_named(Look::at(walk)?.raw()),
+            "content" if words.is_none() && walk.begins(b'"') => {
+                words = Look::at(walk)?.string(key).unwrap_or_default();
+                plain &= words.is_some();
+            }
             _ => plain = false,
         }
         Ok(())
-    });
-    let words = words.filter(|words| plain && looked.is_ok() && !words.is_empty())?;
-    Some(Message::text(role?, words))
+    })?;
+    let words = words.filter(|words| plain && !words.is_empty());
+    Ok(words.zip(role).map(|(words, role)| Message::text(role, words)))
 }
 
 /// The role, as it stands in its quotes, of a message that may be words alone.

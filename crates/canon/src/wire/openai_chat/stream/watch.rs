@@ -5,6 +5,7 @@ use crate::fields::BadField;
 use crate::frame::Frame;
 use crate::wire::look::{self, Look};
 use crate::wire::openai_chat::{fault, response, usage::look_usage};
+use crate::wire::walk::Walk;
 use crate::wire::{FrameNote, Scan, Seen};
 use std::collections::BTreeMap;
 
@@ -89,17 +90,17 @@ impl Watch {
     fn walk(&mut self, data: &[u8]) -> Result<Looked, BadField> {
         let first = self.seen.id.is_none();
         let mut looked = Looked::default();
-        look::top_level(data, |key, value| {
+        look::along(data, |key, walk| {
             match key {
-                "id" if first => self.seen.id = value.string(key)?,
-                "model" if first => self.seen.model = value.string(key)?,
-                "error" => looked.is_error = !value.is_null(),
-                "usage" if !value.is_null() => {
+                "id" if first => self.seen.id = Look::at(walk)?.string(key)?,
+                "model" if first => self.seen.model = Look::at(walk)?.string(key)?,
+                "error" => looked.is_error = !Look::at(walk)?.is_null(),
+                "usage" if !walk.begins(b'n') => {
                     looked.has_usage = true;
-                    self.seen.usage.merge(&look_usage(&value)?);
+                    self.seen.usage.merge(&look_usage(&Look::at(walk)?)?);
                 }
-                "choices" if !value.is_null() => look::items(&value, |choice| {
-                    let added = look_choice(&choice)?;
+                "choices" if !walk.begins(b'n') => walk.list(|walk| {
+                    let added = look_choice(walk)?;
                     looked.has_choice = true;
                     looked.has_content |= added.has_content;
                     self.add(added);
@@ -127,13 +128,14 @@ impl Watch {
     }
 }
 
-fn look_choice(choice: &Look<'_>) -> Result<Added, BadField> {
+fn look_choice(walk: &mut Walk<'_>) -> Result<Added, BadField> {
     let mut added = Added::default();
-    choice.fields(|key, value| {
+    walk.object(|key, walk| {
         match key {
-            "index" => added.index = value.whole(key)?.unwrap_or(0),
-            "finish_reason" => added.word = value.string(key)?,
-            "delta" if !value.is_null() => value.fields(|key, value| {
+            "index" => added.index = Look::at(walk)?.whole(key)?.unwrap_or(0),
+            "finish_reason" => added.word = Look::at(walk)?.string(key)?,
+            "delta" if !walk.begins(b'n') => walk.object(|key, walk| {
+                let value = Look::at(walk)?;
                 let is_text = matches!(key, "content" | "reasoning_content" | "reasoning" | "refusal");
                 let is_calls = key == "tool_calls" && value.is_filled();
                 added.has_calls |= is_calls;
