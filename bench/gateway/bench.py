@@ -237,7 +237,8 @@ class Direct(Gateway):
 class Autarky(Gateway):
     """Ours, with a key, a plan, the ledger and metrics, as users run it."""
 
-    def __init__(self, name, provider, wire="openai-chat", deployments=1, keys=1):
+    def __init__(self, name, provider, wire="openai-chat", deployments=1, keys=1, ledger=True):
+        self.ledger = ledger
         self.home = folder / name
         self.home.mkdir()
         config = self.home / "autarky.toml"
@@ -251,8 +252,6 @@ class Autarky(Gateway):
         run = [options.autarky, "keys", "create", "bench", "--config", str(config), "--format", "json"]
         made = subprocess.run(run, capture_output=True, text=True, check=True)
         self.key = json.loads(made.stdout)["secret"]
-        for _ in range(keys - 1):
-            break
         if keys > 1:
             self.many_keys(keys - 1)
         super().__init__(name, self.command)
@@ -274,7 +273,7 @@ class Autarky(Gateway):
 
     def command(self, port):
         self.config.write_text(self.text.replace("PORT", str(port)))
-        return [options.autarky, "serve", "--config", self.config]
+        return [options.autarky, "serve", "--config", self.config] + ([] if self.ledger else ["--without-ledger"])
 
 
 def litellm(provider):
@@ -303,6 +302,8 @@ def main():
         add(floor, lambda: Gateway(floor, lambda port: [tools / floor, port, f"127.0.0.1:{provider}"]))
     add("autarky", lambda: Autarky("autarky", provider))
     add("autarky-cross", lambda: Autarky("autarky-cross", provider, wire="anthropic-messages"))
+    add("autarky-no-ledger", lambda: Autarky("autarky-no-ledger", provider, ledger=False))
+    add("autarky-10-and-10", lambda: Autarky("autarky-10-and-10", provider, deployments=10, keys=10))
     add("autarky-1000-deployments", lambda: Autarky("autarky-1000-deployments", provider, deployments=1000))
     add("autarky-100000-keys", lambda: Autarky("autarky-100000-keys", provider, keys=100_000))
     if options.litellm:
@@ -340,8 +341,30 @@ def main():
         }
         for name, make in makes.items():
             say(f"{name}: {count} streams at once")
-            (few, _), (many, mib) = many_streams(make, 16, pace=0.1), many_streams(make, count)
-            print(f"{name}: {few:.1f} us of CPU per chunk with 16 streams open, {many:.1f} with {count} ({many / few:.2f} x), {mib:.0f} MiB")
+            (one, _), (some, _), (many, mib) = many_streams(make, 1, pace=0.01), many_streams(make, 100, pace=0.1), many_streams(make, count)
+            print(f"{name}: {one:.1f} us of CPU per chunk with 1 stream open, {some:.1f} with 100, {many:.1f} with {count} ({many / one:.2f} x, {many / some:.2f} x), {mib:.0f} MiB")
+
+
+# What must stay flat as work grows: which gateway, beside which, and the most that their ratio may be.
+FLAT = [
+    ("1,000 deployments beside 10", "autarky-1000-deployments", "autarky-10-and-10", 1.2),
+    ("100,000 keys beside 10", "autarky-100000-keys", "autarky-10-and-10", 1.1),
+    ("ledger on beside off", "autarky", "autarky-no-ledger", 1.15),
+]
+
+
+def flat(gateways):
+    """CPU per request as a multiple of another gateway's of the same round."""
+    named = {gateway.name: gateway for gateway in gateways}
+    for what, one, other, most in FLAT:
+        if one not in named or other not in named:
+            continue
+        told = []
+        for size in ("1K", "64K"):
+            pairs = zip(named[one].figures[f"cpu {size}"], named[other].figures[f"cpu {size}"])
+            ratios = [mine / theirs for mine, theirs in pairs]
+            told.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) at {size[:-1]} KB")
+        print(f"{what}: CPU per request x {', '.join(told)}; goal {most}")
 
 
 def report(gateways):
@@ -375,6 +398,7 @@ def report(gateways):
         row += [cell(ratio(gateway, what, base=1.0)) for what in ("p50", "p99", "first p50", "delay p50")]
         row += [f"{gateway.idle:.1f} MiB", f"{said(gateway, 'rss loaded'):.1f} MiB", f"{gateway.cold * 1000:.0f}"]
         print("| " + " | ".join(row) + " |")
+    flat(gateways)
     if options.json:
         figures = {gateway.name: {"figures": gateway.figures, "idle_mib": gateway.idle, "cold_s": gateway.cold} for gateway in gateways}
         pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))

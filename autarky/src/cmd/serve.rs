@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// ends what it runs and stops. Where nobody serves, starts as usual.
     #[arg(long)]
     take_over: bool,
+    /// Writes no rows, for benches that tell what the ledger costs. Nothing that is answered so can be accounted for.
+    #[arg(long, hide = true)]
+    without_ledger: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -84,7 +87,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         output::note(Problems { file: path.display().to_string(), list: std::mem::take(&mut checked.warnings) });
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(path, checked, args.take_over))?;
+    runtime.block_on(serve(path, checked, (args.take_over, !args.without_ledger)))?;
     // The house model's threads and blocking reads need not be waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)
@@ -112,7 +115,10 @@ fn write_default(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Result<()> {
+async fn serve(path: PathBuf, checked: Checked, (take_over, rows): (bool, bool)) -> anyhow::Result<()> {
+    if !rows {
+        tracing::warn!("no rows are written (`--without-ledger`): what is answered cannot be accounted for");
+    }
     capacity::take_handles();
     let data = wiring::data_folder(&checked.server);
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder `{}`", data.display()))?;
@@ -131,7 +137,7 @@ async fn serve(path: PathBuf, checked: Checked, take_over: bool) -> anyhow::Resu
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("the system gave no random numbers: {error}"))?;
     let journal = Journal::open(
         &wiring::journal(&data),
-        JournalOptions::default(),
+        JournalOptions { rows, ..JournalOptions::default() },
         u64::try_from(now).unwrap_or_default(),
         u64::from_le_bytes(random),
     )?;

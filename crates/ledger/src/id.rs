@@ -38,11 +38,17 @@ impl RequestId {
     /// The 30 signs of its text.
     #[must_use]
     pub fn text(self) -> String {
+        String::from_utf8(self.signs().to_vec()).unwrap_or_default()
+    }
+
+    /// The same as bytes, all of them ASCII.
+    #[must_use]
+    pub fn signs(self) -> [u8; 30] {
         let mut signs = [0; 30];
         let (prefix, rest) = signs.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX.as_bytes());
         rest.copy_from_slice(&base32::signs(u128::from_be_bytes(self.0)));
-        String::from_utf8(signs.to_vec()).unwrap_or_default()
+        signs
     }
 }
 

@@ -24,6 +24,7 @@ fn open(dir: &Path, run: u64) -> (Journal, Arc<Sqlite>, Feeder) {
         sync_every: Duration::from_millis(2),
         segment_bytes: 40_000,
         segment_age: Duration::from_secs(1),
+        ..JournalOptions::default()
     };
     let journal = Journal::open(&dir.join("journal"), options, run, run).unwrap();
     let store = Arc::new(Sqlite::open(&dir.join("ledger.db")).unwrap());

@@ -2,6 +2,7 @@
 //! roles. `DIALECTS` are spoken by clients to us, `PROTOCOLS` by us to providers. A wire knows JSON layouts and
 //! nothing of providers, addresses or keys. To add one: a folder, and a line per role below; every law runs over it.
 
+mod alike;
 mod calls;
 mod claude;
 mod closed;

@@ -16,6 +16,9 @@ const LONGEST_WORD: usize = 32;
 /// Bytes of a string that are looked at in one go.
 const BLOCK: usize = 32;
 
+/// Words of a string that are looked at one by one before it is held to be long.
+const NEAR: usize = 3;
+
 /// Bytes in a machine word.
 const WORD: usize = size_of::<u64>();
 
@@ -312,8 +315,10 @@ impl<'a> Walk<'a> {
     /// Passes over what means nothing in a string but itself: most strings are short, and what is long is passed over
     /// many bytes at a time.
     fn plain(&mut self) {
-        if self.plain_word() {
-            return;
+        for _ in 0..NEAR {
+            if self.plain_word() {
+                return;
+            }
         }
         let (blocks, _) = self.bytes.get(self.at..).unwrap_or_default().as_chunks::<BLOCK>();
         self.at += blocks.iter().take_while(|block| is_plain(block)).count() * BLOCK;

@@ -2,7 +2,7 @@
 //! is wanted), so that every fault before that can still be answered by another leg.
 
 use super::live::{Flight, NotNow, Places};
-use super::pump::in_time;
+use super::pump::Patience;
 use super::{Run, Tried};
 use crate::clock;
 use crate::tap::Entry;
@@ -266,8 +266,9 @@ async fn collect(mut items: Items, watched: &mut Watched) -> Result<Response, Fa
         fold.event(event);
         watched.hear(event);
     }
+    let mut patience = Patience::of(watched);
     let mut next = async || items.rest.next().await.transpose();
-    while let Some(event) = in_time(watched.silence, watched.deadline, next()).await? {
+    while let Some(event) = patience.wait(next()).await? {
         fold.event(&event);
         watched.hear(&event);
     }

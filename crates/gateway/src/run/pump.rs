@@ -15,9 +15,12 @@ use canon::wire::{StreamEncoder, StreamTerms};
 use canon::{Event, Fault, FaultKind, StopReason};
 use futures_util::{StreamExt, stream};
 use ledger::Mode;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::time::{Sleep, sleep_until};
 
 /// One stream on its way to the client.
 pub(crate) struct Carry {
@@ -75,9 +78,10 @@ impl Carry {
     async fn raw(&mut self, mut stream: RawStream) -> Option<Fault> {
         // Bytes that pass are of the client's own wire.
         self.journal = canon::wire::protocol(self.run.ask.dialect.id().name()).map(Journal::new);
+        let mut patience = Patience::of(self.watched.as_ref()?);
         loop {
             let Some(watched) = &mut self.watched else { return None };
-            match in_time(watched.silence, watched.deadline, stream.next()).await {
+            match patience.wait(stream.next()).await {
                 Ok(Some(piece)) => {
                     watched.sent(piece.bytes.len());
                     if let Some(journal) = &mut self.journal {
@@ -145,6 +149,7 @@ impl Carry {
     async fn events(&mut self, mut items: Items) -> Option<Fault> {
         let (mut model, mut stop) = (String::new(), None);
         let mut events = std::mem::take(&mut items.first);
+        let mut patience = Patience::of(self.watched.as_ref()?);
         loop {
             let (mut told, mut fits) = (Vec::new(), Ok(()));
             for event in events.drain(..) {
@@ -173,10 +178,12 @@ impl Carry {
             if let Err(fault) = fits {
                 return Some(fault);
             }
-            let Some(watched) = &self.watched else { return None };
+            if self.watched.is_none() {
+                return None;
+            }
             let cut = || Fault::provider(FaultKind::Cut, "the answer ended before it was complete");
             let next = async { items.rest.next().await.ok_or_else(cut)? };
-            match in_time(watched.silence, watched.deadline, next).await {
+            match patience.wait(next).await {
                 Ok(event) => events.push(event),
                 Err(fault) => return Some(fault),
             }
@@ -269,21 +276,46 @@ fn note(event: &Event, model: &mut String, stop: &mut Option<StopReason>) {
     }
 }
 
-/// Waits for the next piece as long as silence and deadline allow.
-pub(super) async fn in_time<T>(
+/// Waits for piece after piece as long as silence and deadline allow, with one timer for all of them: most pieces come
+/// long before it fires, and then it is armed again for whatever of the silence is left.
+pub(super) struct Patience {
     silence: Duration,
     deadline: Instant,
-    next: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let left = deadline.saturating_duration_since(clock::now());
-    match tokio::time::timeout(silence.min(left), next).await {
-        Ok(result) => result,
-        Err(_) if left <= silence => {
-            Err(Fault::gateway(FaultKind::Deadline, "the answer was not complete before the request's deadline"))
-        }
-        Err(_) => {
-            let message = format!("the provider's stream was silent for {} ms", silence.as_millis());
-            Err(Fault::provider(FaultKind::Stalled, message))
-        }
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// For the answer that `watched` watches.
+    pub(super) const fn of(watched: &Watched) -> Self {
+        Self { silence: watched.silence, deadline: watched.deadline, timer: None }
     }
+
+    /// The next piece, in time.
+    pub(super) async fn wait<T>(&mut self, next: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let Self { silence, deadline, timer } = self;
+        let (mut next, mut due) = (pin!(next), None);
+        poll_fn(|cx| {
+            if let Poll::Ready(piece) = next.as_mut().poll(cx) {
+                return Poll::Ready(piece);
+            }
+            let due = *due.get_or_insert_with(|| (clock::now() + *silence).min(*deadline));
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due.into())));
+            while timer.as_mut().poll(cx).is_ready() {
+                if timer.deadline() >= due.into() {
+                    return Poll::Ready(Err(late(due == *deadline, *silence)));
+                }
+                timer.as_mut().reset(due.into());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+fn late(for_good: bool, silence: Duration) -> Fault {
+    if for_good {
+        return Fault::gateway(FaultKind::Deadline, "the answer was not complete before the request's deadline");
+    }
+    let message = format!("the provider's stream was silent for {} ms", silence.as_millis());
+    Fault::provider(FaultKind::Stalled, message)
 }

@@ -6,11 +6,13 @@ use crate::outbox::AnswerBody;
 use crate::setup::Setup;
 use crate::upstream::Ask;
 use canon::{Fault, Side};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use ledger::RequestId;
 use policy::Plan;
 use std::sync::Arc;
 use std::time::Instant;
+
+const COUNT: HeaderName = HeaderName::from_static("x-autarky-count");
 
 /// Counts. Where the deployment that would answer cannot, the answer is the estimate that plans are made with, and the
 /// header `x-autarky-count` says so.
@@ -35,9 +37,9 @@ pub(super) async fn count(
         Ok(None) | Err(_) => (ask.peek.facets.input_tokens, "estimated"),
     };
     let mut headers = HeaderMap::with_capacity(6);
-    reply::put(&mut headers, "x-autarky-count", how);
+    reply::put(&mut headers, COUNT, how);
     if let Some(unit) = unit {
-        reply::put(&mut headers, "x-autarky-deployment", unit.facts.deployment());
+        reply::put(&mut headers, reply::DEPLOYMENT, unit.facts.deployment());
     }
     let body = ask.dialect.encode_count(tokens).to_string();
     Ok(reply::ready(headers, id, body))

@@ -7,12 +7,14 @@ use crate::drill::{HEADER, Part};
 use crate::outbox::AnswerBody;
 use crate::run::Unanswered;
 use crate::setup::Setup;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use ledger::{Attempt, Name, RequestId};
+
+const MARK: HeaderName = HeaderName::from_static(HEADER);
 
 /// The drill that a request asks to be part of.
 pub(super) fn marked(headers: &HeaderMap) -> Option<&str> {
-    headers.get(HEADER)?.to_str().ok()
+    headers.get(MARK)?.to_str().ok()
 }
 
 /// Whose request it is.
@@ -37,6 +39,6 @@ pub(super) fn answer(
         part.refused(unanswered.fault.kind);
         told(&unanswered)
     });
-    put(response.headers_mut(), HEADER, part.id());
+    put(response.headers_mut(), MARK, part.id());
     response
 }

@@ -13,6 +13,12 @@ use http::{Response, StatusCode};
 use ledger::RequestId;
 use std::sync::Arc;
 
+pub(super) const DEPLOYMENT: HeaderName = HeaderName::from_static("x-autarky-deployment");
+const DEGRADED: HeaderName = HeaderName::from_static("x-autarky-degraded");
+const LOSSES: HeaderName = HeaderName::from_static("x-autarky-losses");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-autarky-request-id");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-autarky-attempts");
+
 /// Longest list of losses in a header, in bytes.
 const LOSSES_BYTES: usize = 2_000;
 
@@ -92,9 +98,9 @@ fn in_json(body: impl Into<bytes::Bytes>, headers: &mut HeaderMap) -> AnswerBody
 }
 
 fn describe(begun: &Begun, headers: &mut HeaderMap) {
-    put(headers, "x-autarky-deployment", &begun.deployment);
+    put(headers, DEPLOYMENT, &begun.deployment);
     if let Some(degraded) = begun.degraded {
-        put(headers, "x-autarky-degraded", degraded.name());
+        put(headers, DEGRADED, degraded.name());
     }
     if !begun.losses.is_empty() {
         let mut list = String::new();
@@ -109,7 +115,7 @@ fn describe(begun: &Begun, headers: &mut HeaderMap) {
             }
             list.push_str(&loss);
         }
-        put(headers, "x-autarky-losses", &list);
+        put(headers, LOSSES, &list);
     }
 }
 
@@ -119,9 +125,9 @@ pub(super) fn ready(mut headers: HeaderMap, id: RequestId, body: String) -> Resp
     finish(StatusCode::OK, headers, (id, 0), body)
 }
 
-pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }
 
@@ -136,7 +142,7 @@ pub(super) fn fault(dialect: &'static dyn Dialect, unanswered: &Unanswered, id: 
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     if let Some((name, value)) = dialect.fault_header(fault) {
-        put(&mut headers, name, value);
+        put(&mut headers, HeaderName::from_static(name), value);
     }
     let body = in_json(body.to_string(), &mut headers);
     finish(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers, (id, *attempts), body)
@@ -149,10 +155,10 @@ pub(super) fn finish(
     (id, attempts): (RequestId, u32),
     body: AnswerBody,
 ) -> Response<AnswerBody> {
-    if let Ok(id) = HeaderValue::try_from(id.text()) {
-        headers.insert(HeaderName::from_static("x-autarky-request-id"), id);
+    if let Ok(id) = HeaderValue::from_bytes(&id.signs()) {
+        headers.insert(REQUEST_ID, id);
     }
-    headers.insert(HeaderName::from_static("x-autarky-attempts"), HeaderValue::from(attempts));
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

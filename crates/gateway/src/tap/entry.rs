@@ -190,7 +190,7 @@ impl Entry {
         row.candidates.clone_from(&common.candidates);
         row.locked_by.clone_from(&common.locked_by);
         Self {
-            trace: Trace::new(&format!("{}-{number}", common.id)),
+            trace: Trace::new(common.id, number),
             asked: common.input_tokens,
             row,
             tariff: facts.tariff.clone(),

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use hyper::body::{Body, Frame, SizeHint};
+use ledger::RequestId;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -27,11 +28,17 @@ struct Inner {
 }
 
 impl Trace {
-    /// A call known as `id`, of which nothing has left.
+    /// Attempt `number` of a request, of which nothing has left: known by the request's id, a dash and the number.
     #[must_use]
-    pub fn new(id: &str) -> Self {
-        // Ids are made of letters, digits and dashes.
-        let id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("-"));
+    pub fn new(request: RequestId, number: u32) -> Self {
+        let mut id = Vec::with_capacity(32);
+        id.extend_from_slice(&request.signs());
+        id.push(b'-');
+        match u8::try_from(number) {
+            Ok(digit @ ..=9) => id.push(b'0' + digit),
+            _ => id.extend_from_slice(number.to_string().as_bytes()),
+        }
+        let id = HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or_else(|_| HeaderValue::from_static("-"));
         Self(Arc::new(Inner { id, sent: AtomicU64::new(NOTHING) }))
     }
 

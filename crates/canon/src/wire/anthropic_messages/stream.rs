@@ -12,7 +12,9 @@ use crate::Extras;
 use crate::fields::BadField;
 use crate::usage::Usage;
 use crate::wire::anthropic_messages::usage::decode_usage;
+use crate::wire::look::{self, Look};
 use serde_json::Value;
+use std::ops::Range;
 
 /// Usage reports of one stream. Later ones repeat some fields only, and `input_tokens` leaves cached ones out: they
 /// are joined as the wire wrote them, and read then.
@@ -27,4 +29,23 @@ impl Reports {
         }
         decode_usage(Value::Object(self.0.clone()))
     }
+}
+
+/// Where the words of a delta stand, with their quotes.
+fn words_at(delta: &[u8]) -> Option<Range<usize>> {
+    let (mut is_words, mut at) = (false, None);
+    let walked = look::along(delta, |key, walk| {
+        if key != "delta" || !walk.begins(b'{') {
+            return Ok(());
+        }
+        walk.object(|key, walk| {
+            match key {
+                "type" => is_words = matches!(Look::at(walk)?.raw(), "\"text_delta\"" | "\"thinking_delta\""),
+                "text" | "thinking" => at = Some(Look::at(walk)?.range()),
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    at.filter(|_| is_words && walked.is_ok())
 }

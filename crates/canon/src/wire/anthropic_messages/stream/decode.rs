@@ -1,6 +1,6 @@
 //! Events of the wire to events of the canon.
 
-use super::Reports;
+use super::{Reports, words_at};
 use crate::Extras;
 use crate::event::{Event, Finish, PartId, PartKind, Stop};
 use crate::fault::{Fault, FaultKind};
@@ -8,6 +8,7 @@ use crate::fields::{BadField, Fields};
 use crate::frame::Frame;
 use crate::request::{Part, Seal};
 use crate::wire::StreamDecoder;
+use crate::wire::alike::Alike;
 use crate::wire::anthropic_messages::{block, citation, fault, response};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,6 +25,10 @@ pub(in crate::wire::anthropic_messages) struct Decoder {
     stop: Option<Stop>,
     end: Extras,
     finished: bool,
+    /// The event before, if it was a delta of words, and the part that they belong to: one that differs from it in
+    /// nothing else is more of that.
+    alike: Alike,
+    last: PartId,
 }
 
 /// An open block.
@@ -53,6 +58,13 @@ impl StreamDecoder for Decoder {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(());
         }
+        if frame.event.as_ref() != b"error"
+            && let Some(words) = self.alike.words(data)
+        {
+            out.push(Event::Delta { at: self.last, text: words.to_owned(), logprobs: Vec::new() });
+            return Ok(());
+        }
+        self.alike.forget();
         let value: Value = serde_json::from_slice(data).map_err(|error| {
             Fault::provider(FaultKind::Malformed, format!("an event of the provider's stream is no JSON: {error}"))
         })?;
@@ -60,8 +72,16 @@ impl StreamDecoder for Decoder {
         if kind == "error" || frame.event.as_ref() == b"error" {
             return Err(fault::decode_error(200, data));
         }
-        let kind = kind.to_owned();
-        self.event(&kind, value, out).map_err(BadField::into_provider_fault)
+        let (kind, before) = (kind.to_owned(), out.len());
+        self.event(&kind, value, out).map_err(BadField::into_provider_fault)?;
+        if kind == "content_block_delta"
+            && let Some([Event::Delta { at, .. }]) = out.get(before..)
+            && let Some(words) = words_at(data)
+        {
+            self.last = *at;
+            self.alike.remember(data, &words);
+        }
+        Ok(())
     }
 
     /// Nothing is held back: `message_stop` alone makes an answer complete.

@@ -1,9 +1,10 @@
 //! Events that pass untouched: the few that matter are parsed, the many deltas are only walked over.
 
-use super::Reports;
+use super::{Reports, words_at};
 use crate::fault::{Fault, FaultKind};
 use crate::fields::BadField;
 use crate::frame::Frame;
+use crate::wire::alike::Alike;
 use crate::wire::anthropic_messages::{fault, response};
 use crate::wire::look;
 use crate::wire::{FrameNote, Scan, Seen};
@@ -16,6 +17,8 @@ pub(in crate::wire::anthropic_messages) struct Watch {
     seen: Seen,
     reports: Reports,
     calls: bool,
+    /// The last delta of words. One that differs from it in nothing else tells nothing but words.
+    alike: Alike,
 }
 
 impl Scan for Watch {
@@ -23,6 +26,9 @@ impl Scan for Watch {
         let data = frame.data.trim_ascii();
         if data.is_empty() || data == b"[DONE]" {
             return Ok(FrameNote::Quiet);
+        }
+        if frame.event.as_ref() != b"error" && self.alike.words(data).is_some() {
+            return Ok(FrameNote::Content);
         }
         let mut kind = None;
         look::top_level(data, |key, value| {
@@ -43,7 +49,12 @@ impl Scan for Watch {
                 self.calls |= find(data, b"\"tool_use\"").is_some();
                 Ok(if call { FrameNote::Content } else { FrameNote::Quiet })
             }
-            "content_block_delta" if find(data, b"\"signature_delta\"").is_none() => Ok(FrameNote::Content),
+            "content_block_delta" if find(data, b"\"signature_delta\"").is_none() => {
+                if let Some(at) = words_at(data) {
+                    self.alike.remember(data, &at);
+                }
+                Ok(FrameNote::Content)
+            }
             "message_stop" => {
                 if self.seen.stop.is_none() {
                     let words = "the provider ended the stream without saying why the answer stopped";

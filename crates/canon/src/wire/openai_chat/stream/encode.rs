@@ -3,11 +3,12 @@
 use crate::Extras;
 use crate::event::{Event, Finish, Head, PartId, PartKind, TokenLogprob};
 use crate::fault::Fault;
+use crate::json;
 use crate::usage::Usage;
 use crate::wire::openai_chat::{ID, fault, logprobs, response, usage};
 use crate::wire::writer::join;
 use crate::wire::{StreamEncoder, StreamTerms};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Writes chunks.
@@ -130,7 +131,7 @@ impl Encoder {
         if let Some(Lane { choice, kind: LaneKind::Call(index) }) = self.parts.get(&at).copied() {
             let mut call = Extras::from_iter([("index".to_owned(), index.into())]);
             // Beside a function every later piece has arguments.
-            call.insert("function".to_owned(), json!({"arguments": ""}));
+            call.insert("function".to_owned(), serde_json::json!({"arguments": ""}));
             join(&mut call, extras);
             self.call_piece(choice, call, out);
         }
@@ -209,9 +210,6 @@ fn prefix(head: &Head, terms: &StreamTerms) -> Vec<u8> {
 /// `text` as a JSON string.
 fn quoted(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
-    // Writing a string into a Vec cannot fail.
-    if serde_json::to_writer(&mut out, text).is_err() {
-        out = b"\"\"".to_vec();
-    }
+    json::string(text, &mut out);
     out
 }

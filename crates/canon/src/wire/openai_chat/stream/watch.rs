@@ -1,13 +1,16 @@
-//! Chunks that pass untouched: walked over once, nothing is built but what the ledger needs.
+//! Chunks that pass untouched: walked over once, or only compared with the one before; nothing is built but what the
+//! ledger needs.
 
 use crate::fault::{Fault, FaultKind};
 use crate::fields::BadField;
 use crate::frame::Frame;
+use crate::wire::alike::Alike;
 use crate::wire::look::{self, Look};
 use crate::wire::openai_chat::{fault, response, usage::look_usage};
 use crate::wire::walk::Walk;
 use crate::wire::{FrameNote, Scan, Seen};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Watches chunks.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub(in crate::wire::openai_chat) struct Watch {
     choices: BTreeMap<u64, (bool, bool)>,
     /// How many choices were asked for.
     expected: u32,
+    /// The last chunk with words. One that differs from it in nothing else tells nothing but words.
+    alike: Alike,
 }
 
 impl Scan for Watch {
@@ -24,6 +29,9 @@ impl Scan for Watch {
         let data = frame.data.trim_ascii();
         if data.is_empty() {
             return Ok(FrameNote::Quiet);
+        }
+        if frame.event.is_empty() && self.alike.words(data).is_some() {
+            return Ok(FrameNote::Content);
         }
         if data == b"[DONE]" {
             self.seen.ended = true;
@@ -65,6 +73,8 @@ struct Looked {
     has_choice: bool,
     /// Words, thinking or a call.
     has_content: bool,
+    /// Where words stand.
+    words: Option<Range<usize>>,
 }
 
 /// What one choice of a chunk adds.
@@ -74,6 +84,7 @@ struct Added {
     word: Option<String>,
     has_calls: bool,
     has_content: bool,
+    words: Option<Range<usize>>,
 }
 
 fn no_reason() -> Fault {
@@ -103,6 +114,7 @@ impl Watch {
                     let added = look_choice(walk)?;
                     looked.has_choice = true;
                     looked.has_content |= added.has_content;
+                    looked.words = added.words.clone();
                     self.add(added);
                     Ok(())
                 })?,
@@ -112,6 +124,9 @@ impl Watch {
         })?;
         if looked.has_choice {
             self.seen.id.get_or_insert_default();
+        }
+        if let Some(at) = &looked.words {
+            self.alike.remember(data, at);
         }
         Ok(looked)
     }
@@ -138,8 +153,12 @@ fn look_choice(walk: &mut Walk<'_>) -> Result<Added, BadField> {
                 let value = Look::at(walk)?;
                 let is_text = matches!(key, "content" | "reasoning_content" | "reasoning" | "refusal");
                 let is_calls = key == "tool_calls" && value.is_filled();
+                let says = is_text && value.raw().len() > 2 && value.raw().starts_with('"');
                 added.has_calls |= is_calls;
-                added.has_content |= is_calls || (is_text && value.raw().len() > 2 && value.raw().starts_with('"'));
+                added.has_content |= is_calls || says;
+                if says {
+                    added.words = Some(value.range());
+                }
                 Ok(())
             })?,
             _ => {}
