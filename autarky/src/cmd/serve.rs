@@ -86,6 +86,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !checked.warnings.is_empty() {
         output::note(Problems { file: path.display().to_string(), list: std::mem::take(&mut checked.warnings) });
     }
+    if args.without_ledger {
+        tracing::warn!("no rows are written (`--without-ledger`): what is answered cannot be accounted for");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(path, checked, (args.take_over, !args.without_ledger)))?;
     // The house model's threads and blocking reads need not be waited for.
@@ -116,9 +119,6 @@ fn write_default(path: &Path) -> anyhow::Result<()> {
 }
 
 async fn serve(path: PathBuf, checked: Checked, (take_over, rows): (bool, bool)) -> anyhow::Result<()> {
-    if !rows {
-        tracing::warn!("no rows are written (`--without-ledger`): what is answered cannot be accounted for");
-    }
     capacity::take_handles();
     let data = wiring::data_folder(&checked.server);
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder `{}`", data.display()))?;
