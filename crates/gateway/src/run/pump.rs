@@ -178,9 +178,7 @@ impl Carry {
             if let Err(fault) = fits {
                 return Some(fault);
             }
-            if self.watched.is_none() {
-                return None;
-            }
+            self.watched.as_ref()?;
             let cut = || Fault::provider(FaultKind::Cut, "the answer ended before it was complete");
             let next = async { items.rest.next().await.ok_or_else(cut)? };
             match patience.wait(next).await {
