@@ -11,8 +11,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Editors write a file in several steps: wait until none came for this long.
+/// Editors write a file in several steps: wait until none came for this long, but no longer than `LONGEST` in all, for
+/// other files of the folder may change all the time.
 const SETTLE: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What takes a new configuration over.
 pub(crate) struct Reloader {
@@ -27,6 +29,11 @@ impl Reloader {
     /// Takes the file at `path` over into `gateway`.
     pub(crate) fn new(gateway: &Arc<Gateway>, parts: Parts, path: PathBuf) -> Self {
         Self { gateway: Arc::clone(gateway), parts, path, one_by_one: Mutex::default() }
+    }
+
+    /// Whether the file says something else than what is in force.
+    fn is_behind(&self) -> bool {
+        config::load(&self.path).is_ok_and(|new| *new.version != *self.gateway.setup().policy_version)
     }
 
     /// Reads the file again; the version that is now in force.
@@ -68,12 +75,20 @@ pub(crate) fn watch(reloader: &Arc<Reloader>) -> anyhow::Result<()> {
         // Dropped with the task; until then it tells of changes.
         let _watcher = watcher;
         let mut seen = std::fs::read(path).unwrap_or_default();
+        // It may have changed after it was read and before it was watched.
+        if reloader.is_behind() {
+            let _ = reloader.reload();
+        }
         loop {
             let forced = tokio::select! {
                 () = watched.tasks.stopped() => return,
                 _ = hangup.recv() => true,
                 Some(()) = told.recv() => {
-                    while tokio::time::timeout(SETTLE, told.recv()).await.is_ok_and(|more| more.is_some()) {}
+                    let quiet = async {
+                        while tokio::time::timeout(SETTLE, told.recv()).await.is_ok_and(|more| more.is_some()) {}
+                    };
+                    // Not quiet for so long: read all the same.
+                    let _ = tokio::time::timeout(LONGEST, quiet).await;
                     false
                 }
             };
