@@ -266,7 +266,7 @@ async fn a_real_models_loss_is_as_it_was_rehearsed() {
     }
 
     // Another one is lost, and the real model answers for it, as far as it can in time.
-    let patient = rest.replace(QUICK, "timeouts = { first_token_ms = 5000, whole_ms = 6000, deadline_ms = 6000 }\n");
+    let patient = rest.replace(QUICK, "timeouts = { first_token_ms = 5000, whole_ms = 6000, deadline_ms = 12000 }\n");
     let one = leg("one", fleet.list[0].addr, 0);
     let rules = format!("{one}{}{}{patient}", leg("two", addr, 1), leg("three", three, 2));
     let drill = rehearsed(&rules, "refused", REQUESTS, real_words).await;
