@@ -29,9 +29,6 @@ fn script(seed: u64) -> Script {
     Script { seed, rules, ..Script::default() }
 }
 
-/// Requests of which the 99th percentile says something.
-const MANY: u64 = 2_000;
-
 /// The 99th percentile of the times to the first token, milliseconds.
 fn p99(told: &[Told]) -> u64 {
     let mut first: Vec<u64> = told.iter().filter_map(|one| one.first_us).collect();
@@ -61,7 +58,8 @@ async fn hedges_halve_the_slowest_waits_for_few_calls_more() {
         .map(|(seed, name)| Upstream::start(folder.path(), name, script(seed)))
         .collect();
     let legs: String = upstreams.iter().map(|upstream| upstream.leg("openai-chat")).collect();
-    let product = "[product.default]\nanonymous = true\nlast_resort = []\n";
+    // A third each: left to itself a gateway gives the slow one so little that hardly anybody waits for it.
+    let product = "[product.default]\nanonymous = true\nlast_resort = []\nweights = { red = 1, green = 1, blue = 1 }\n";
     let with = Stage::start(&format!("{legs}{product}hedge = {{ on = true }}\n"));
     let without = Stage::start(&format!("{}{product}", legs.replace("model-", "plain-")));
     let all = LEARNING + requests(REQUESTS);
@@ -81,10 +79,7 @@ async fn hedges_halve_the_slowest_waits_for_few_calls_more() {
         calls(&more, all),
         hedges.len()
     );
-    // One call in sixty is slow: only of many requests is that what the hundredth part waits for.
-    if all >= MANY {
-        assert!(fast * 2 <= slow, "{fast} ms instead of {slow} ms");
-    }
+    assert!(fast * 2 <= slow, "{fast} ms instead of {slow} ms");
     assert!(calls(&more, all) <= 1.03 * calls(&less, all), "{} calls for {all} requests", more.len());
     // Of two calls one is given up, and its row says what is known of it.
     let lost: Vec<&Attempt> = more.iter().filter(|row| row.outcome == Outcome::Cancelled).collect();
