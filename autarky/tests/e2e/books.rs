@@ -2,7 +2,7 @@
 //! before and within answers, refusals, hedges, takeovers, providers that report no usage), and afterwards the ledger and
 //! the upstreams' own logs, laid side by side row by row. Each call has an id that both know.
 
-use crate::crowd::{Upstream, by_call, call_id, load, requests, settled, shot};
+use crate::crowd::{Upstream, by_call, call_id, load, requests, rows, settled, shot};
 use crate::stage::Stage;
 use ledger::{Attempt, Mode, Outcome, UsageSource};
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ fn differ(row: &Attempt, record: &Record) -> Option<String> {
 }
 
 /// Every difference between the ledger and the upstreams' logs.
-fn differences(rows: &[Attempt], log: &[Record]) -> Vec<String> {
+pub(crate) fn differences(rows: &[Attempt], log: &[Record]) -> Vec<String> {
     let (mut wrong, mut known) = (Vec::new(), by_call(rows));
     let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
     for record in log {
@@ -140,11 +140,7 @@ async fn ledger_and_providers_agree_on_every_call() {
     let told = run(load(&stage, requests(REQUESTS), 16, client)).await;
     let tally = Tally::of(&told);
     let log = settled(&upstreams).await;
-    let all = |rows: &[Attempt]| {
-        let known = by_call(rows);
-        rows.iter().all(|row| row.outcome.is_final()) && log.iter().all(|record| known.contains_key(call_id(record)))
-    };
-    let rows = stage.rows("every call is in the ledger", all).await;
+    let rows = rows(&stage, log.iter()).await;
     let wrong = differences(&rows, &log);
     let count = |test: &dyn Fn(&Attempt) -> bool| rows.iter().filter(|row| test(row)).count();
     let mut summary = format!("books: {} requests, {} attempts, {} arrived", tally.sent, rows.len(), log.len());

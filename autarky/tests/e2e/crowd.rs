@@ -142,12 +142,13 @@ pub(crate) async fn settled(upstreams: &[Upstream]) -> Vec<Record> {
     upstreams.iter().flat_map(Upstream::log).collect()
 }
 
-/// The ledger's rows, once as many requests are over as were `told`, each with its last word.
-pub(crate) async fn rows(stage: &Stage) -> Vec<Attempt> {
-    let open = stage.rows("every attempt is over", |rows| rows.iter().all(|row| row.outcome.is_final())).await;
-    let open = open.len();
-    // What the feeder had not read yet.
-    stage.rows("all rows are there", |rows| rows.len() >= open && rows.iter().all(|row| row.outcome.is_final())).await
+/// The ledger's rows, once every call of `log` has one and all have their last word.
+pub(crate) async fn rows(stage: &Stage, log: impl Iterator<Item = &Record> + Clone) -> Vec<Attempt> {
+    let all = |rows: &[Attempt]| {
+        let known = by_call(rows);
+        rows.iter().all(|row| row.outcome.is_final()) && log.clone().all(|record| known.contains_key(call_id(record)))
+    };
+    stage.rows("every call is in the ledger", all).await
 }
 
 /// The id that a record and a row have in common.

@@ -161,7 +161,9 @@ async fn rehearsed(rules: &str, fault: &str, requests: u64, shot: fn(u64) -> Sho
     let (report, told) = drilled(&stage, &order, requests, shot).await;
     let tally = agrees(&report, &told);
     let report = &report["record"]["report"];
-    assert!(report["live"]["marks"]["switch_us"].as_u64().is_some(), "{report:#}");
+    // By chance those who want only that model may be the first, and after them nobody asks it.
+    let switched = report["live"]["total"]["switched"].as_u64() > Some(0);
+    assert_eq!(report["live"]["marks"]["switch_us"].as_u64().is_some(), switched, "{report:#}");
     assert_eq!((served(&tally), tally.failed), (requests * 3 / 4, requests / 4), "{tally:?}");
     assert_eq!(report["verdict"], "broken", "{report:#}");
     (report["live"].clone(), tally)

@@ -71,7 +71,11 @@ async fn hedges_halve_the_slowest_waits_for_few_calls_more() {
     assert!(hedged.iter().chain(&plain).all(|one| one.right), "everybody is answered");
     let counts = usize::try_from(LEARNING).expect("few");
     let (fast, slow) = (p99(&hedged[counts..]), p99(&plain[counts..]));
-    let (log, more, less) = (settled(&upstreams).await, rows(&with).await, rows(&without).await);
+    let log = settled(&upstreams).await;
+    let of = |model: &'static str| {
+        log.iter().filter(move |record| record.arrival.model.as_deref().is_some_and(|name| name.starts_with(model)))
+    };
+    let (more, less) = (rows(&with, of("model-")).await, rows(&without, of("plain-")).await);
     let hedges: Vec<&Attempt> = more.iter().filter(|row| row.mode == Mode::Hedge).collect();
     println!(
         "hedging: p99 of the first token {slow} ms without, {fast} ms with; {:.4} and {:.4} calls per request, {} hedges",

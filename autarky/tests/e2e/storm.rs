@@ -1,6 +1,7 @@
 //! Storms: three upstream processes that fail by seed, in every way and in turn, while clients of every dialect ask. What
 //! counts is what the clients heard and what the upstreams' own logs say: right answers, and few calls for them.
 
+use crate::books::differences;
 use crate::crowd::{Upstream, answers, dialects, load, requests, rows, settled, shot};
 use crate::stage::Stage;
 use std::fmt::Write as _;
@@ -159,8 +160,13 @@ async fn storm(
         }
     };
     let (told, ()) = tokio::join!(run(load), meddles);
-    let (log, rows) = (settled(&upstreams).await, rows(&stage).await);
+    let log = settled(&upstreams).await;
+    let rows = rows(&stage, log.iter()).await;
     keep(name, &stage, &told, &log);
+    let wrong = differences(&rows, &log);
+    // Whoever is killed takes the last lines of its log along.
+    let lost = |why: &&String| name == "deaths" && why.starts_with("no provider knows");
+    assert_eq!(wrong.iter().find(|why| !lost(why)), None, "storm {name}: {} differences", wrong.len());
     // Calls that found nobody stand in the ledger only.
     judge(name, &told, rows.len().max(log.len()), forced, begun)
 }

@@ -141,23 +141,31 @@ impl Scene {
         Ok(record)
     }
 
+    /// The record of `id` once it `stands` so, or as it is when that takes longer than a server may.
+    fn once(&self, id: &str, stands: impl Fn(&State) -> bool) -> anyhow::Result<Record> {
+        let until = Instant::now() + SERVER;
+        loop {
+            let record = self.folder.record(id)?;
+            if stands(&record.state) || Instant::now() > until {
+                return Ok(record);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Gives the order and waits until the server has begun.
     fn give(&self, drill: &Drill) -> anyhow::Result<Record> {
         self.folder.give(drill)?;
-        let until = Instant::now() + SERVER;
-        loop {
-            let record = self.folder.record(&drill.id)?;
-            match &record.state {
-                State::Ordered if Instant::now() > until => {
-                    self.folder.withdraw(&drill.id)?;
-                    let state = State::Refused("no server took it up".to_owned());
-                    self.folder.keep(&Record { state, ..record })?;
-                    return Err(Trouble::Nobody(SERVER.as_secs()).into());
-                }
-                State::Ordered => std::thread::sleep(LOOK),
-                State::Refused(why) => return Err(Trouble::Refused(why.clone()).into()),
-                _ => return Ok(record),
+        let record = self.once(&drill.id, |state| *state != State::Ordered)?;
+        match &record.state {
+            State::Ordered => {
+                self.folder.withdraw(&drill.id)?;
+                let state = State::Refused("no server took it up".to_owned());
+                self.folder.keep(&Record { state, ..record })?;
+                Err(Trouble::Nobody(SERVER.as_secs()).into())
             }
+            State::Refused(why) => Err(Trouble::Refused(why.clone()).into()),
+            _ => Ok(record),
         }
     }
 
@@ -169,19 +177,13 @@ impl Scene {
         let Some(drill) = self.folder.current()? else { return Ok(None) };
         let began = Instant::now();
         self.folder.withdraw(&drill.id)?;
-        loop {
-            let record = self.folder.record(&drill.id)?;
-            if record.state.is_over() {
-                return Ok(Some((record, began.elapsed())));
-            }
-            if began.elapsed() > SERVER {
-                // Nobody plays it: whoever did is gone, and everyone is asked as usual.
-                let record = Record { state: State::Aborted(End::Person.to_string()), ..record };
-                self.folder.keep(&record)?;
-                return Ok(Some((record, began.elapsed())));
-            }
-            std::thread::sleep(LOOK);
+        let mut record = self.once(&drill.id, State::is_over)?;
+        if !record.state.is_over() {
+            // Nobody plays it: whoever did is gone, and everyone is asked as usual.
+            record.state = State::Aborted(End::Person.to_string());
+            self.folder.keep(&record)?;
         }
+        Ok(Some((record, began.elapsed())))
     }
 
     /// Ends the drill of `id`, all of whose requests were sent; its record as it stands then.
@@ -194,14 +196,7 @@ impl Scene {
             return Err(Trouble::NotRunning(record.drill.id, render::standing(&record.state)).into());
         }
         self.folder.done(id)?;
-        let until = Instant::now() + SERVER;
-        loop {
-            let record = self.folder.record(id)?;
-            if record.state.is_over() || Instant::now() > until {
-                return Ok(record);
-            }
-            std::thread::sleep(LOOK);
-        }
+        self.once(id, State::is_over)
     }
 
     /// Every drill, the newest first.
